@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aubench._util.progress import print_line
 from aubench.api import execution
@@ -23,7 +23,12 @@ from aubench.api.planning import (
     writable_runs,
 )
 from aubench.api.results_view import Results
+from aubench.core.errors import AubenchError, UsageError
 from aubench.core.user_paths import user_path, user_paths
+
+if TYPE_CHECKING:
+    from aubench.runs.config import RunConfig
+    from aubench.runs.devices import DeviceChoice
 
 
 def run(
@@ -99,10 +104,8 @@ def run(
     narrowed = None if protocol is None else find_narrowed(protocol, modalities)
     preload_workers(engine)  # imports at the same time as this process below
 
-    from aubench.core.errors import AubenchError, UsageError
     from aubench.datasets.catalog import open_any_store
     from aubench.engines.choice import choose_engine
-    from aubench.runs.record_builder import finished_folds
     from aubench.runs.run_options import RunOptions
     from aubench.runs.store_ref import StoreRef
     from aubench.tracking.run_export import find_runs
@@ -131,22 +134,21 @@ def run(
     )
     if from_study is not None:
         default = RunOptions()
-        is_given = {
-            "--method": method is not None,
-            "--protocol": protocol is not None,
-            "--fold": fold is not None,
-            "--modalities": modalities is not None,
-            "--preset": preset is not None,
-            "--set": bool(overrides),
-            "--pretrained": pretrained is not None,
-            "--from-run": bool(sources),
-            "--pretrain-on": pretrain_on is not None,
-            "--selection": selection != default.selection,
-            "--precision": precision != default.precision,
-        }
-        if refused := [name for name, given in is_given.items() if given]:
-            hint = f"omit {' and '.join(refused)}"
-            raise UsageError("sets method, protocol, folds and recipe", where="--from-study", hint=hint)
+        _refuse_options_of_study(
+            {
+                "--method": method is not None,
+                "--protocol": protocol is not None,
+                "--fold": fold is not None,
+                "--modalities": modalities is not None,
+                "--preset": preset is not None,
+                "--set": bool(overrides),
+                "--pretrained": pretrained is not None,
+                "--from-run": bool(sources),
+                "--pretrain-on": pretrain_on is not None,
+                "--selection": selection != default.selection,
+                "--precision": precision != default.precision,
+            }
+        )
         choice = choose()
         configs = plan_tuned_runs(from_study, storage, seeds, store, options.runs)
         folds = configs[0].protocol.fold_numbers()
@@ -159,6 +161,33 @@ def run(
         folds = narrowed.fold_numbers(fold)
         choice = choose()
         configs = plan_runs(method, narrowed, options, seeds, store)
+    return _train_and_report(configs, folds, choice, track, report)
+
+
+def _refuse_options_of_study(is_given: Mapping[str, bool]) -> None:
+    """Refuse the options that a study sets.
+
+    Args:
+        is_given: Whether each of these options is given, by name.
+
+    Raises:
+        UsageError: One of them is given.
+    """
+    if refused := [name for name, given in is_given.items() if given]:
+        hint = f"omit {' and '.join(refused)}"
+        raise UsageError("sets method, protocol, folds and recipe", where="--from-study", hint=hint)
+
+
+def _train_and_report(
+    configs: Sequence[RunConfig],
+    folds: Sequence[int],
+    choice: DeviceChoice,
+    track: bool,
+    report: Callable[[Results], None],
+) -> Results:
+    """Train the unfinished folds of runs, and report and return the records of all runs."""
+    from aubench.runs.record_builder import finished_folds
+
     for config in configs:
         if set(folds) <= set(finished_folds(config)):
             print_line(f"{config.entry.name}, seed {config.seed}: finished already, see {config.run_dir}")
@@ -179,8 +208,6 @@ def _with_weights(overrides: Mapping[str, Any] | None, pretrained: str | None) -
     Raises:
         UsageError: The recipe values have initial weights, too.
     """
-    from aubench.core.errors import UsageError
-
     values = check_overrides(overrides)
     if pretrained is None:
         return values
