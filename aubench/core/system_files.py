@@ -30,12 +30,12 @@ def descendants(folder: Path, pattern: str = "*") -> list[Path]:
     return sorted(path for path in paths if not any(map(is_system_file, path.relative_to(folder).parts)))
 
 
-def files_named(folder: Path, name: str) -> list[Path]:
-    """List the files of a name at any depth of a folder, sorted and without system files.
+def files_named(folder: Path, *names: str) -> list[Path]:
+    """List the files of some names at any depth of a folder, sorted and without system files.
 
     Links are followed as in :func:`walk_files`. Folders that are missing or without permission count as empty.
     """
-    return sorted(path for path in walk_files([folder], _readable_entries) if path.name == name)
+    return sorted(path for path in walk_files([folder], _readable_entries) if path.name in names)
 
 
 def _readable_entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -115,8 +115,7 @@ def check_same_size(photo: Photo, first: Photo) -> None:
     """
     if (photo.width, photo.height) != (first.width, first.height):
         what = f"has {photo.width} × {photo.height} pixels, {first.path.name} has {first.width} × {first.height}"
-        hint = "copy the file from the delivery again, or remove it"
-        raise DataError(what, where=photo.path, hint=hint)
+        raise DataError(what, where=photo.path, hint=f"{COPY_AGAIN}, or remove it")
 
 
 def reduction(pixels: float, smallest: float) -> int:

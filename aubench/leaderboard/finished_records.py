@@ -44,11 +44,12 @@ def map_finished_records(function: Callable[[StoredRecord], T], run: Path) -> tu
     for folder in (run, run / RECORD_DIR):
         if (folder / record_file.FILE).is_file():
             return [function(StoredRecord(folder, record_file.read(folder)))], []
-    run_dirs = [path.parent for path in system_files.files_named(run, RUN_FILE)]
+    paths = system_files.files_named(run, RUN_FILE, record_file.FILE)
+    run_dirs = [path.parent for path in paths if path.name == RUN_FILE]
     skipped = [Finding(folder, "has no record yet") for folder in run_dirs if not (folder / RECORD_DIR).is_dir()]
     finished: dict[Hashable, _Finished[T]] = {}
     copies: list[tuple[Hashable, Path]] = []
-    for path in system_files.files_named(run, record_file.FILE):
+    for path in (path for path in paths if path.name == record_file.FILE):
         stored = StoredRecord(path.parent, record_file.read(path.parent))
         if stored.is_complete:
             key, new = _copy_key(stored), _Finished(stored.folder, _copy_rank(stored), function(stored))

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch.optim import Optimizer
 
 from aubench._util import atomic, ranks
-from aubench._util.seeds import derive, seed_everything
-from aubench.core import hashing, method_hooks
+from aubench._util.seeds import derive
+from aubench.core import hashing
 from aubench.core.errors import CheckpointError, UsageError
-from aubench.core.method import Stage
 from aubench.core.protocol import Protocol
 from aubench.core.system_files import children
 from aubench.data.splits import FoldSplit, ProtocolDataset, Rows
@@ -92,7 +90,8 @@ def prepare_weights(config: RunConfig, context: TrainContext, split: FoldSplit) 
             rows = _hold_out(data.all_rows(set(subjects)), max(stage.held_out for stage in stages), context)
             _pretrain(config, context, TrainPhase(stages, rows, rows[:0], folder, identity), subjects)
         else:
-            _call_optimizer_hooks(context, stages)
+            for stage in stages:
+                context.create_optimizer(stage)  # the hook may change the method, e.g. freeze layers
         if ranks.is_first():
             remove_resume_files(folder)
     context.method.load_state_dict(checkpoint.read(folder / WEIGHTS, identity).tensors)
@@ -195,13 +194,6 @@ def _pretrain(config: RunConfig, context: TrainContext, phase: TrainPhase, subje
     }
     if ranks.is_first():
         atomic.write_json(phase.folder / DONE, summary)
-
-
-def _call_optimizer_hooks(context: TrainContext, stages: Sequence[Stage]) -> None:
-    """Call the hooks of finished pre-training, because they may change the method, e.g. freeze layers."""
-    for stage in stages:
-        seed_everything(context.derive_seed(stage, "optimizer"))
-        method_hooks.call(context.method, "optimizer", Optimizer, stage)
 
 
 def _data_entry(protocol: Protocol, store: StoreRef | None, subjects: Sequence[str]) -> dict[str, Any]:

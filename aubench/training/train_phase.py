@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aubench._util.seeds import derive
+from torch.optim import Optimizer
+
+from aubench._util.seeds import derive, seed_everything
+from aubench.core import method_hooks
 from aubench.core.method import Method, Stage
 from aubench.data.splits import ProtocolDataset, Rows
 from aubench.training.checkpoint import CheckpointIdentity
@@ -46,6 +49,12 @@ class TrainContext:
     def derive_seed(self, stage: Stage, name: str, *when: int) -> int:
         """Derive the seed of a source of randomness at an epoch, or at a step of one."""
         return derive(self.seed, self.protocol_seed, self.fold, stage.name, name, *when)
+
+    def create_optimizer(self, stage: Stage) -> Optimizer:
+        """Call the method's hook for the optimiser of a stage, which may also change the method, e.g. freeze layers."""
+        seed_everything(self.derive_seed(stage, "optimizer"))
+        optimizer: Optimizer = method_hooks.call(self.method, "optimizer", Optimizer, stage)
+        return optimizer
 
 
 @dataclass(frozen=True)

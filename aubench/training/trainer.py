@@ -19,7 +19,6 @@ import torch
 
 from aubench._util import interrupts, ranks
 from aubench._util.seeds import seed_everything
-from aubench.core import method_hooks
 from aubench.core.errors import Diverged, ImagesLeaveNoMemory, is_out_of_memory
 from aubench.core.method import Progress, Stage
 from aubench.data import clips, loader, resident_images
@@ -67,10 +66,7 @@ class Trainer:
         saved = self._restore()
         ranks.meet()
         for index, stage in enumerate(self.phase.stages):
-            seed_everything(self.context.derive_seed(stage, "optimizer"))
-            optimizer: Any = self.fabric.setup_optimizers(
-                method_hooks.call(self.method, "optimizer", torch.optim.Optimizer, stage)
-            )
+            optimizer: Any = self.fabric.setup_optimizers(self.context.create_optimizer(stage))
             if index < self.state.stage:
                 continue
             if saved is not None:

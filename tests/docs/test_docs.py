@@ -333,19 +333,19 @@ def test_every_method_and_command_is_in_the_documentation():
 def test_every_option_is_in_the_documentation():
     text = "\n".join(page.read_text() for page in PAGES if page.name != "CHANGELOG.md")
     named = set(re.findall(r"--[a-z][a-z-]*", text))
-    options = {(*each.opts, *each.secondary_opts) for command in _commands(root_command()) for each in command.params}
+    commands = leaves(root_command(), "aubench").values()
+    options = {(*each.opts, *each.secondary_opts) for command in commands for each in command.params}
     flags = [names for names in options if names[0].startswith("--")]
     assert len(flags) > 60
     assert [names for names in flags if named.isdisjoint(names)] == []
 
 
-def _commands(command) -> list:
-    return [inner for each in subcommands(command).values() for inner in _commands(each)] or [command]
-
-
-def leaves(command, path: str) -> list[str]:
+def leaves(command, path: str) -> dict:
+    """Return the commands without sub-commands by their words."""
     inner = subcommands(command)
-    return [leaf for word in inner for leaf in leaves(inner[word], f"{path} {word}")] or [path]
+    return {words: leaf for word in inner for words, leaf in leaves(inner[word], f"{path} {word}").items()} or {
+        path: command
+    }
 
 
 PLACEHOLDERS = (

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 import torch
-from factories.paper_methods import PAPER_METHODS
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from aubench.core.conditions import Condition
 from aubench.core.landmarks import COUNT
 from aubench.core.method import Progress, Stage
+from aubench.core.registry import builtin_methods
 from aubench.data import clips, loader, transforms
 from aubench.evaluation import inference
 from aubench.evaluation.corruptions import FrameNoise
@@ -124,8 +124,8 @@ def small(decide, tmp_path) -> Callable[[str], RunConfig]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PAPER_METHODS)
-def test_no_step_of_a_method_of_the_papers_waits_for_the_device(small, monkeypatch, name):
+@pytest.mark.parametrize("name", builtin_methods())
+def test_no_step_of_a_built_in_method_waits_for_the_device(small, monkeypatch, name):
     monkeypatch.setattr(torch, "autocast", lambda *args, **options: nullcontext())  # which the meta device lacks
     steps = Steps(small(name), SimpleNamespace(device=META, autocast=nullcontext, backward=torch.Tensor.backward))
     for stage in steps.method.stages():
@@ -134,8 +134,8 @@ def test_no_step_of_a_method_of_the_papers_waits_for_the_device(small, monkeypat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PAPER_METHODS)
-def test_no_prediction_of_a_method_of_the_papers_waits_for_the_device(small, name):
+@pytest.mark.parametrize("name", builtin_methods())
+def test_no_prediction_of_a_built_in_method_waits_for_the_device(small, name):
     config = small(name)
     data, split = config.load_data(1)
     method = config.build_method().to(META)
@@ -149,8 +149,8 @@ def test_no_prediction_of_a_method_of_the_papers_waits_for_the_device(small, nam
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("name", PAPER_METHODS)
-def test_on_a_gpu_no_step_of_a_method_of_the_papers_waits_for_it(small, name):
+@pytest.mark.parametrize("name", builtin_methods())
+def test_on_a_gpu_no_step_of_a_built_in_method_waits_for_it(small, name):
     steps = Steps(small(name), devices.fabric_for("cuda", 0, "32-true"))
     for stage in steps.method.stages():
         steps.run(stage)  # the first time, libraries set themselves up
