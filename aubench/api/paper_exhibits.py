@@ -96,6 +96,7 @@ def list_exhibits(
         AubenchError: An argument is invalid.
     """
     from aubench.core import registry
+    from aubench.data.store_files import is_store
     from aubench.datasets.catalog import find_stores
     from aubench.papers import exhibits, reproduction
     from aubench.runs.store_ref import StoreRef
@@ -103,7 +104,7 @@ def list_exhibits(
     known, requested = exhibits.find_exhibits(user_path(root)), registry.find_protocol(protocol)
     folders = list(find_stores(requested.datasets, store).values())
     reference = StoreRef(folders[0], requested.data_name, "", "")
-    if all((folder / "store.json").exists() for folder in folders):
+    if all(map(is_store, folders)):
         reference = StoreRef.from_store(open_data(requested, store))
     config = _config(requested, reference, seeds, preset, overrides, runs, root)
     titles = {name: exhibit.title for name, exhibit in known.items()}

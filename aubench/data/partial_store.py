@@ -10,6 +10,7 @@ from pathlib import Path
 from aubench.core import hashing
 from aubench.core.errors import DataError
 from aubench.core.system_files import children, descendants
+from aubench.data import store_files
 from aubench.data.inputs import Inputs, changes
 
 
@@ -24,7 +25,7 @@ def check_target(path: Path) -> None:
     Raises:
         DataError: A store or other files are there.
     """
-    if (path / "store.json").exists():
+    if store_files.is_store(path):
         raise DataError("a store is here already", where=path, hint="delete it first, or choose another --store")
     if path.is_symlink():
         raise DataError("is a symbolic link", where=path, hint="name the folder that it points to")
@@ -40,7 +41,7 @@ def check_plan(partial: Path, plan: Mapping[str, object]) -> None:
             difference.
     """
     try:
-        begun = json.loads((partial / "plan.json").read_bytes())
+        begun = json.loads((partial / store_files.PLAN).read_bytes())
     except FileNotFoundError:
         if all(file.is_dir() for file in descendants(partial)):
             return

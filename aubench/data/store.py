@@ -29,6 +29,7 @@ from aubench._util import atomic, system
 from aubench.core import hashing, system_files
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
+from aubench.data import store_files
 from aubench.data.array_file import check_array
 from aubench.data.store_format import (
     LANDMARKS,
@@ -203,16 +204,37 @@ class Store:
         Raises:
             DataError: The table of sequences cannot be read.
         """
-        path = self.path / "sequences.csv"
+        notes = self.sequence_notes()
+        return notes["origin"].unique().tolist() if "origin" in notes else []
+
+    def sequence_notes(self) -> pd.DataFrame:
+        """Return counts and choices, one row per sequence.
+
+        Raises:
+            DataError: The table of sequences cannot be read.
+        """
+        return self._read_csv(store_files.SEQUENCES)
+
+    def skipped(self) -> pd.DataFrame:
+        """Return the skipped frames and files: subject, sequence, frame (negative for a file) and reason.
+
+        Raises:
+            DataError: The table of skipped frames cannot be read.
+        """
+        names = dict.fromkeys(("subject", "sequence", "reason"), "str")  # a name may be a number
+        return self._read_csv(store_files.SKIPPED, dtype=names, usecols=[*names, "frame"], keep_default_na=False)
+
+    def _read_csv(self, name: str, **options: Any) -> pd.DataFrame:
+        path = self.path / name
         try:
-            notes = pd.read_csv(path)
+            table: pd.DataFrame = pd.read_csv(path, **options)
         except (OSError, ValueError) as error:
             raise DataError(f"cannot be read ({error})", where=path, hint=REMAKE_HINT) from None
-        return notes["origin"].unique().tolist() if "origin" in notes else []
+        return table
 
     def _check_origin(self) -> None:
         if len(self.origins()) > 1:
-            where = self.path / "sequences.csv"
+            where = self.path / store_files.SEQUENCES
             raise DataError("its sequences have several sources or options", where=where, hint=REMAKE_HINT)
 
     def _check_tables(self) -> None:
@@ -230,7 +252,7 @@ class Store:
 
 
 def _read_frames(path: Path, info: StoreInfo) -> pd.DataFrame:
-    file = path / "frames.parquet"
+    file = path / store_files.FRAMES
     try:
         import pyarrow.parquet as pq
 

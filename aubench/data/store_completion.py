@@ -14,13 +14,12 @@ import pandas as pd
 from aubench._util import atomic
 from aubench.core import hashing, system_files
 from aubench.core.errors import DataError
-from aubench.data import partial_store
+from aubench.data import partial_store, store_files
 from aubench.data.array_file import check_array
 from aubench.data.store_format import (
     CROP_COLUMNS,
     FRAME_COLUMNS,
     REMAKE_HINT,
-    TABLES,
     LabelKind,
     StoreInfo,
     expected_arrays,
@@ -68,7 +67,7 @@ def join_frames(
     summaries = parts.values()
     rows = [*skipped, *((s["subject"], s["sequence"], *row) for s in summaries for row in s["skipped"])]
     skipped_table = pd.DataFrame(rows, columns=["subject", "sequence", "frame", "reason"])
-    _write_csv(partial / "skipped.csv", skipped_table)
+    _write_csv(partial / store_files.SKIPPED, skipped_table)
     if not any(summary["arrays"] for summary in summaries):
         raise _no_frame(skipped_table["reason"], partial)
     # Open files, because pyarrow opens only paths in UTF-8.
@@ -97,16 +96,16 @@ def write_tables(partial: Path, parts: Parts, info: StoreInfo, frames: pd.DataFr
     """
     for name, (dtype, shape) in expected_arrays(info, frames).items():
         check_array(partial / name, dtype, shape, hint=REMAKE_HINT)
-    with atomic.atomic_write(partial / "frames.parquet") as file:
+    with atomic.atomic_write(partial / store_files.FRAMES) as file:
         frames.to_parquet(file, index=False)
     notes = [
         {"subject": s["subject"], "sequence": s["sequence"], **s["notes"], "origin": s["origin"]}
         for s in parts.values()
     ]
-    _write_csv(partial / "sequences.csv", pd.DataFrame(notes))
-    digests = {name: hashing.hash_file(partial / name) for name in TABLES}
+    _write_csv(partial / store_files.SEQUENCES, pd.DataFrame(notes))
+    digests = {name: hashing.hash_file(partial / name) for name in store_files.TABLES}
     info = info.model_copy(update={"tables": digests})
-    atomic.write_text(partial / "store.json", info.model_dump_json(indent=2, exclude_none=True) + "\n")
+    atomic.write_text(partial / store_files.INFO, info.model_dump_json(indent=2, exclude_none=True) + "\n")
     _remove_remnants(partial, info)
 
 
@@ -117,7 +116,7 @@ def move(partial: Path, path: Path) -> None:
         entry.replace(partial / entry.name)
     partial.replace(path)  # complete from here on
     shutil.rmtree(path / "parts")
-    (path / "plan.json").unlink()
+    (path / store_files.PLAN).unlink()
 
 
 def _remove_remnants(partial: Path, info: StoreInfo) -> None:
@@ -138,7 +137,7 @@ def _no_frame(reasons: pd.Series[str], partial: Path) -> DataError:
     if not len(reasons):
         return DataError(f"{what}, because there is none", where=partial, hint="check that the source is complete")
     counts = reasons.value_counts()
-    what = f"{what}: {counts.index[0]} ({counts.iloc[0]} of {len(reasons)} entries in skipped.csv)"
+    what = f"{what}: {counts.index[0]} ({counts.iloc[0]} of {len(reasons)} entries in {store_files.SKIPPED})"
     return DataError(what, where=partial, hint="check the source, or delete the folder and change the options")
 
 

@@ -1,4 +1,4 @@
-"""Files of a store: columns of its tables, paths of its arrays, and the content of ``store.json``."""
+"""Format of a store: columns of its tables, paths of its arrays, and the content of ``store.json``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from aubench.core import hashing
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.core.value_problems import problem
+from aubench.data import store_files
 
 SCHEMA: Literal[1] = 1
 FRAME_COLUMNS = {
@@ -27,9 +28,6 @@ FRAME_COLUMNS = {
     "missing": "str",  # letters of modalities without an image here (their pixels are 0), e.g. "D"
 }
 """Columns of ``frames.parquet`` before the labels, with their types."""
-
-TABLES = ("frames.parquet", "skipped.csv", "sequences.csv")
-"""Table files of a store."""
 
 CROP_COLUMNS = {
     "crop_source": "str",  # source of the crop: landmarks, mesh, detector, flow, or neighbours in time
@@ -129,7 +127,7 @@ def read_info(path: Path) -> StoreInfo:
     Raises:
         DataError: There is no store, or the file is damaged or of another version.
     """
-    file = path / "store.json"
+    file = path / store_files.INFO
     try:
         info = StoreInfo.model_validate_json(file.read_bytes())
     except (FileNotFoundError, NotADirectoryError):

@@ -18,7 +18,7 @@ from aubench._util import atomic, locks
 from aubench.core import hashing
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
-from aubench.data import partial_store, store_completion
+from aubench.data import partial_store, store_completion, store_files
 from aubench.data.array_file import ArrayFile
 from aubench.data.inputs import Inputs
 from aubench.data.store import Store
@@ -116,7 +116,7 @@ class StoreWriter:
         try:
             partial_store.check_target(path)
             partial_store.check_plan(self.partial, plan)
-            atomic.write_json(self.partial / "plan.json", plan)
+            atomic.write_json(self.partial / store_files.PLAN, plan)
         except BaseException:
             self.close()
             raise

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aubench.core.errors import DataError, UsageError, suggest
 from aubench.core.plugins import Registry, suggest_plugin
 from aubench.core.user_paths import user_path, user_paths
+from aubench.data.store_files import is_store
 from aubench.datasets.base import Dataset, Progress
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def open_any_store(name: str | os.PathLike[str]) -> Store:
 
     given = user_path(name)
     name = os.fspath(name)
-    store = Store(given if (given / "store.json").exists() or "/" in name else require_store(name))
+    store = Store(given if is_store(given) or "/" in name else require_store(name))
     _check_version(store)
     store.verify(full=False)
     return store
@@ -115,7 +116,7 @@ def require_store(name: str, path: Path | None = None) -> Path:
         DataError: There is no store.
     """
     folder = path or _default_path(name)
-    if not (folder / "store.json").exists():
+    if not is_store(folder):
         raise _no_store(name, folder, path)
     return folder
 
@@ -158,8 +159,7 @@ def open_store(name: str, path: Path | None, progress: Progress) -> Store:
     from aubench.data.store import Store
 
     folder = path or _default_path(name)
-    info_path = folder / "store.json"
-    if not info_path.exists():
+    if not is_store(folder):
         dataset = DATASETS.get(name) if name in DATASETS.names() else None
         if dataset is None or dataset.needs_source:
             raise _no_store(name, folder, path)
@@ -249,11 +249,12 @@ def open_stores(datasets: Sequence[str], given: Stores, progress: Progress) -> S
 def _check_version(store: Store) -> None:
     if store.info.dataset not in DATASETS.names():
         return
+    from aubench.data.store_format import REMAKE_HINT
+
     version = DATASETS.get(store.info.dataset).version
     if store.info.version != version:
         what = f"was made by version {store.info.version} of the reader, this is {version}"
-        hint = "delete the store and make it again with `aubench data prepare`"
-        raise DataError(what, where=store.path, hint=hint)
+        raise DataError(what, where=store.path, hint=REMAKE_HINT)
 
 
 def _generate(dataset: Dataset, folder: Path, progress: Progress) -> None:
@@ -262,14 +263,14 @@ def _generate(dataset: Dataset, folder: Path, progress: Progress) -> None:
     from aubench.data.partial_store import lock_path
     from aubench.data.store_writer import StoreBusyError
 
-    while not (folder / "store.json").exists():
+    while not is_store(folder):
         try:
             dataset.prepare(None, folder, dataset.Options(), progress)
         except StoreBusyError:
             with locks.exclusive(lock_path(folder)):
                 pass
         except DataError:
-            if not (folder / "store.json").exists():  # otherwise another process has finished it just now
+            if not is_store(folder):  # otherwise another process has finished it just now
                 raise
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 from tabulate import tabulate
 
+from aubench.data import store_files
 from aubench.data.store import UNCERTAIN_CROP, Store
 from aubench.datasets.file_search import printable
 
@@ -18,9 +19,7 @@ _WITHOUT = ("without_face", "without_mesh", "without_thermal")
 def summary_lines(store: Store, labels: list[str] | None = None) -> list[str]:
     """Return the counts of a finished store as text, one string per line, with ``labels`` instead of its own table."""
     frames = store.frames
-    notes = pd.read_csv(store.path / "sequences.csv")
-    names = dict.fromkeys(("subject", "sequence", "reason"), "str")  # a name may be a number
-    skipped = pd.read_csv(store.path / "skipped.csv", dtype=names, keep_default_na=False)
+    notes, skipped = store.sequence_notes(), store.skipped()
     files = skipped[skipped["frame"] < 0]
     without: list[list[str | int]] = [[n.replace("_", " "), int(notes[n].sum())] for n in _WITHOUT if n in notes]
     counts: list[list[str | int]] = [
@@ -40,7 +39,7 @@ def summary_lines(store: Store, labels: list[str] | None = None) -> list[str]:
         *(_label_lines(store) if labels is None else labels),
         *_missing_lines(missing),
         f"store: {printable(str(store.path))}",
-        f"skipped frames and files, with reasons: {printable(str(store.path / 'skipped.csv'))}",
+        f"skipped frames and files, with reasons: {printable(str(store.path / store_files.SKIPPED))}",
     ]
 
 

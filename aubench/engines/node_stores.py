@@ -12,6 +12,7 @@ from pathlib import Path
 from aubench._util import atomic, locks
 from aubench.core.errors import UsageError
 from aubench.data.store import Store
+from aubench.data.store_files import is_store
 from aubench.datasets import catalog
 from aubench.runs.config import RunConfig
 from aubench.runs.store_ref import StoreRef
@@ -43,7 +44,7 @@ def with_node_store(config: RunConfig) -> RunConfig:
 def _locate(store: StoreRef, datasets: Sequence[str]) -> StoreRef:
     """Return the store of this node that has the content of a store."""
     members = store.members or (store,)
-    if all((member.path / "store.json").exists() for member in members):
+    if all(is_store(member.path) for member in members):
         return store
     opened = catalog.open_stores(datasets, None, lambda done, total: None)
     reference = StoreRef.from_store(opened)

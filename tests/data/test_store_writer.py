@@ -204,6 +204,21 @@ def test_a_check_finds_a_sequence_of_another_source(store: Store) -> None:
         Store(store.path).verify(full=True)
 
 
+def test_tables_of_a_store_are_read_with_names_as_text(store: Store) -> None:
+    (store.path / "skipped.csv").write_text("subject,sequence,frame,reason\n001,NA,-1,no labels\n")
+    assert Store(store.path).skipped().to_dict("records") == [
+        {"subject": "001", "sequence": "NA", "frame": -1, "reason": "no labels"}
+    ]
+    assert Store(store.path).sequence_notes()["subject"].tolist() == ["F001", "F002"]
+
+
+@pytest.mark.parametrize("content", [b"", b"subject,sequence\n", b"\xff\xfe\n"], ids=["empty", "columns", "bytes"])
+def test_damaged_table_of_skipped_frames_is_named(store: Store, content: bytes) -> None:
+    (store.path / "skipped.csv").write_bytes(content)
+    with pytest.raises(DataError, match=r"skipped\.csv: cannot be read .*; delete the store"):
+        Store(store.path).skipped()
+
+
 def test_a_check_finds_a_missing_array(store: Store) -> None:
     arrays = dict(list(store.info.arrays.items())[:1])
     fields = store.info.model_dump(exclude={"digest"}) | {"arrays": arrays}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
+from aubench.core.errors import DataError
 from aubench.data.store import Store
 from aubench.datasets.table.manifest import Manifest
 from aubench.datasets.table.table_sequences import source_of
@@ -32,9 +31,7 @@ def has_rows(store: Store, manifest: Manifest, root: Path) -> bool:
 
 
 def _skipped(store: Store) -> set[tuple[str, str, int]]:
-    names = {"subject": str, "sequence": str}
     try:
-        table = pd.read_csv(store.path / "skipped.csv", dtype=names, keep_default_na=False)
-        return set(table[[*names, "frame"]].itertuples(index=False, name=None))
-    except (OSError, ValueError, KeyError):
+        return set(store.skipped()[["subject", "sequence", "frame"]].itertuples(index=False, name=None))
+    except DataError:
         return set()

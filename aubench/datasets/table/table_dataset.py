@@ -122,10 +122,11 @@ class TableDataset(DeliveredDataset):
         """Write the protocol that a complete store of the same plan and rows lacks; return whether it lacked one."""
         from aubench._util.progress import print_line
         from aubench.data.store import Store
+        from aubench.data.store_files import is_store
         from aubench.data.store_writer import origin_of
         from aubench.datasets.table.stored_rows import has_rows
 
-        if not (store_path / "store.json").is_file():
+        if not is_store(store_path):
             return False
         store, manifest = Store(store_path), self._read(source, options)
         if store.origins() != [origin_of(self._plan(source, options))]:
