@@ -149,8 +149,20 @@ class Recipe(BaseModel):
         for name in changes:
             if name not in cls.model_fields:
                 raise RecipeError(f"no recipe key '{name}'", where="--set", hint=suggest(name, cls.model_fields))
+        return cls.from_values({**presets[preset], **changes})
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
+        """Create a recipe. Fields without a value have their default.
+
+        Args:
+            values: Values by field name. Text is converted to the field's type.
+
+        Raises:
+            RecipeError: No such field, or an invalid value.
+        """
         try:
-            return cls(**{**presets[preset], **changes})
+            return cls(**values)
         except ValidationError as error:
             first = error.errors()[0]
             if not first["loc"]:

@@ -169,8 +169,12 @@ class RunConfig:
 
     @cached_property
     def recipe_model(self) -> Recipe:
-        """Recipe as an instance of the method's recipe class."""
-        return self.entry.method_class.Recipe(**self.recipe)
+        """Recipe as an instance of the method's recipe class.
+
+        Raises:
+            RecipeError: The method does not accept the recipe, which may be that of an earlier version.
+        """
+        return self.entry.method_class.Recipe.from_values(self.recipe)
 
     def count_flops(self) -> Compute:
         """Count the operations and parameters of the method on the task."""

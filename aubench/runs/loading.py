@@ -41,7 +41,8 @@ def load_run(
         opened: Opened stores by data sets. The run's store is added.
 
     Raises:
-        UsageError: The folder is not that of a run or was moved, or the method, recipe or store differs from the run's.
+        UsageError: The folder is not that of a run or was moved, the method, recipe or store differs from the run's, or
+            the method no longer accepts the recipe.
         DataError: There is no such store, or it is damaged.
     """
     header, stores = _read_header(folder), {} if opened is None else opened
@@ -88,7 +89,7 @@ def _read_config(header: dict[str, Any], folder: Path, open_once: Callable[[Prot
 
 
 def _mismatch(header: dict[str, Any], folder: Path, config: RunConfig, store: Store) -> UsageError | None:
-    """Return the error if the store, a file or the run id differs from that of the run, else None."""
+    """Return the error if store, file or run id differ from the run's or the recipe is not accepted, else None."""
     files, content, digest = dict(header.get("files", {})), config.content, header["store"]["digest"]
     is_same_run = config.run_id == header["run_id"]
     if config.store.digest != digest:
@@ -101,6 +102,11 @@ def _mismatch(header: dict[str, Any], folder: Path, config: RunConfig, store: St
     if not is_same_run:
         hint = "repeat the run, because the method, this file or the version of aubench has changed"
         return UsageError("run id does not match the configuration", where=folder / RUN_FILE, hint=hint)
+    try:
+        _ = config.recipe_model
+    except RecipeError as error:
+        what = f"{config.entry.name} no longer accepts the recipe ({error})"
+        return UsageError(what, where=folder / RUN_FILE, hint="repeat the run")
     return None
 
 
@@ -155,10 +161,8 @@ def load_finished_runs(
             skipped.append((folder, reason))
             continue
         try:
-            config = load_run(folder, store, progress, stores)
-            _ = config.recipe_model  # raises if the method no longer accepts the recipe
-            configs.append(config)
-        except (UsageError, RecipeError) as error:
+            configs.append(load_run(folder, store, progress, stores))
+        except UsageError as error:
             is_of_run = folder in Path(str(error.where)).parents or error.where == folder
             skipped.append((folder, error.what if is_of_run else f"{error.where}: {error.what}"))
     return LoadedRuns(tuple(configs), tuple(skipped))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pydantic import Field
 
 from aubench.core.errors import AubenchError, UsageError
 from aubench.data.splits import ProtocolDataset
@@ -105,6 +106,20 @@ def test_a_header_without_an_id_or_with_another_method_is_refused(copy, small_st
         (copy / "run.json").write_text(json.dumps(damaged))
         with pytest.raises(UsageError, match="has the format of another version"):
             loading.load_run(copy, small_store)
+
+
+def test_a_recipe_that_the_method_no_longer_accepts_is_one_line(config, small_store, monkeypatch):
+    class Stricter(config.entry.method_class.Recipe):
+        epochs: int = Field(9, ge=9)
+
+    monkeypatch.setattr(config.entry.method_class, "Recipe", Stricter)
+    monkeypatch.setattr("aubench.runs.config.find_method", lambda name: config.entry)
+    reason = "clip_autoencoder no longer accepts the recipe (recipe key 'epochs': must be at least 9 (got 1))"
+    with pytest.raises(UsageError) as raised:
+        loading.load_run(config.run_dir, small_store)
+    assert str(raised.value) == f"{config.run_dir / 'run.json'}: {reason}; repeat the run"
+    monkeypatch.setattr(loading, "_why_unfinished", lambda folder: "")
+    assert loading.load_finished_runs([config.run_dir], small_store).skipped == ((config.run_dir, reason),)
 
 
 def test_another_folder_is_refused(tmp_path):
