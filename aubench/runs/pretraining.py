@@ -75,13 +75,11 @@ def prepare_weights(config: RunConfig, context: TrainContext, split: FoldSplit) 
     if not stages:
         return None
     data, include_all = context.data, any(stage.include_all_subjects for stage in stages)
-    trained = set(data.subjects[split.train].tolist())
-    subjects = sorted(config.protocol.subjects if include_all else trained)
+    subjects = sorted(config.protocol.subjects if include_all else _training_subjects(data, split))
     if config.pretraining_store:
         data = ProtocolDataset.unlabelled(config.pretraining_store.open_store(), config.protocol)
         context = replace(context, data=data)
-        left_out = frozenset[str]() if include_all else config.protocol.subjects - trained
-        subjects = _subjects_of_store(config, data, left_out)
+        subjects = _subjects_of_store(config, data, config.protocol.subjects.difference(subjects))
     key = _key(config, subjects)
     folder, identity = _folder(config, key, split.fold), replace(config.identity(split.fold), run=key)
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +102,8 @@ def check_pretraining_store(config: RunConfig) -> None:
     """Check that a run can pre-train on the store that it names, if it names one.
 
     Raises:
-        UsageError: The method does not pre-train, or the store lacks images or landmarks that it uses.
+        UsageError: The method does not pre-train, or the store lacks images or landmarks that it uses, or people that a
+            fold may pre-train on.
     """
     store, option, task = config.pretraining_store, "--pretrain-on", config.task
     if store is None:
@@ -112,7 +111,8 @@ def check_pretraining_store(config: RunConfig) -> None:
     if config.start:
         what = f"runs of {config.protocol.name} start from other runs and do not pre-train"
         raise UsageError(what, where=option, hint="omit this option")
-    if not any(stage.pretraining for stage in config.build_initial_method(1).stages()):
+    stages = [stage for stage in config.build_initial_method(1).stages() if stage.pretraining]
+    if not stages:
         raise UsageError(f"{config.entry.name} does not pre-train", where=option, hint="omit this option")
     held = read_info(store.path).modalities
     if missing := [m for m in task.modalities if m not in held]:
@@ -121,6 +121,26 @@ def check_pretraining_store(config: RunConfig) -> None:
     if task.landmarks and not store.landmarks:
         hint = "prepare the store with landmarks"
         raise UsageError(f"has no landmarks, which {config.entry.name} uses", where=store.path, hint=hint)
+    if not any(stage.include_all_subjects for stage in stages):
+        _require_people(config, ProtocolDataset.unlabelled(store.open_store(), config.protocol))
+
+
+def _require_people(config: RunConfig, data: ProtocolDataset) -> None:
+    """Check that each fold has people to pre-train on besides those of its validation and test.
+
+    Args:
+        config: The run.
+        data: Frames of the store of pre-training.
+    """
+    for fold in config.protocol.fold_numbers():
+        left_out = config.protocol.subjects - _training_subjects(*config.load_data(fold))
+        if not _subjects_of_store(config, data, left_out):
+            what = f"has no people besides those of validation and test of fold {fold}"
+            raise UsageError(what, where=data.store.path, hint="give a store with others to pre-train on")
+
+
+def _training_subjects(data: ProtocolDataset, split: FoldSplit) -> set[str]:
+    return set(data.subjects[split.train].tolist())
 
 
 def _subjects_of_store(config: RunConfig, data: ProtocolDataset, left_out: frozenset[str]) -> list[str]:

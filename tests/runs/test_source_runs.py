@@ -294,6 +294,21 @@ def test_stores_that_do_not_fit_are_refused(folder, tmp_path, method, modalities
         check_pretraining_store(run)
 
 
+def test_a_store_without_people_for_a_fold_is_refused(folder, tmp_path):
+    """Pre-training without images would change no weight."""
+    from aubench.runs.pretraining import check_pretraining_store
+
+    def run(*people: str, **changes: object) -> RunConfig:
+        store = StoreRef.from_store(write_store(tmp_path / "-".join(people), "video", people, aus=(), seed=2))
+        options = {"pretraining_store": store, "overrides": SMALL | changes}
+        return config(folder, protocol(folder, "one"), Store(folder / "one"), **options)
+
+    with pytest.raises(UsageError, match="F001: has no people besides those of validation and test of fold 2; give"):
+        check_pretraining_store(run("F001"))
+    for accepted in (run("F001", "F004"), run("F001", "anna"), run("F002", everyone=True)):
+        check_pretraining_store(accepted)
+
+
 @pytest.mark.slow
 def test_the_checkpoint_of_a_run_keeps_its_identity(folder):
     run = start(folder, source(folder))
