@@ -175,19 +175,26 @@ def test_a_record_has_the_learning_curve_and_the_cost_of_pretraining(config_for,
 
 
 def test_unlabelled_frames_are_pretrained_on(config_for, small_store, tmp_path, monkeypatch):
-    config = config_for(tmp_path)
-    hidden = Store(small_store)
-    first = hidden.frames.index[hidden.frames["subject"] == "F001"]
-    original = ProtocolDataset.__init__
+    config, original, phases = config_for(tmp_path), ProtocolDataset.__init__, []
 
-    def without_first(self, store, protocol):
-        store.frames.loc[first, "labelled"] = False
-        store.frames.loc[first[-1], "labelled"] = True
+    def label_one_frame_of_each_subject(self, store, protocol):
+        store.frames["labelled"] = ~store.frames["subject"].duplicated()
         original(self, store, protocol)
 
-    monkeypatch.setattr(ProtocolDataset, "__init__", without_first)
+    def keep(config, context, phase, subjects):
+        phases.append(phase)
+        raise Killed
+
+    monkeypatch.setattr(ProtocolDataset, "__init__", label_one_frame_of_each_subject)
+    monkeypatch.setattr(pretraining, "_pretrain", keep)
+    with pytest.raises(Killed):
+        run(config)
     data = ProtocolDataset(Store(small_store), config.protocol)
-    assert len(data.labelled_rows({"F001"})) == 1 and len(data.all_rows({"F001"})) == len(first)
+    train = data.split(1, validation=True).train
+    subjects = set(data.subjects[train])
+    assert len(train) == len(subjects)
+    assert np.array_equal(phases[0].train, np.flatnonzero(np.isin(data.subjects, list(subjects))))
+    assert len(phases[0].train) > len(train)
 
 
 @pytest.mark.slow
