@@ -92,7 +92,8 @@ def prepare_weights(config: RunConfig, context: TrainContext, split: FoldSplit) 
                 context.create_optimizer(stage)  # the hook may change the method, e.g. freeze layers
         if ranks.is_first():
             remove_resume_files(folder)
-    context.method.load_state_dict(checkpoint.read(folder / WEIGHTS, identity).tensors)
+    with checkpoint.restoring(folder / WEIGHTS):
+        context.method.load_state_dict(checkpoint.read(folder / WEIGHTS, identity).tensors)
     summary = read_json(folder / DONE, ("ledger", "seconds"), retrain_hint(folder))
     epochs = tuple(read_json_lines(folder / EPOCHS, retrain_hint(folder)))
     return PretrainingResult([_with_cost(entry, epochs) for entry in summary["ledger"]], summary["seconds"], epochs)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from safetensors.torch import save
 
 from aubench._util import atomic, ranks
 from aubench.core import hashing
-from aubench.core.errors import CheckpointError, MethodError
+from aubench.core.errors import CheckpointError, MethodError, is_out_of_memory
 from aubench.core.state_dict import join_state, split_state
 from aubench.results.run_folder import retrain_hint
 
@@ -88,7 +89,8 @@ def read(path: Path, identity: CheckpointIdentity) -> Checkpoint:
     """Read a checkpoint and check its identity.
 
     Raises:
-        CheckpointError: The file is not a checkpoint in safetensors, or belongs to another run, protocol, fold or seed.
+        CheckpointError: The file is missing, is not a checkpoint in safetensors, or belongs to another run, protocol,
+            fold or seed.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -96,6 +98,8 @@ def read(path: Path, identity: CheckpointIdentity) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         stored, notes = dict(header["identity"]), dict(header["notes"])
         tensors = join_state(tensors, header.get("extra", {}))
+    except FileNotFoundError:
+        raise CheckpointError("is missing", where=path, hint=retrain_hint(path.parent)) from None
     except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         what = f"is not a checkpoint in safetensors ({type(error).__name__})"
         raise CheckpointError(what, where=path, hint=retrain_hint(path.parent)) from None
@@ -125,6 +129,22 @@ def read_scored(path: Path, digest: str, identity: CheckpointIdentity) -> Checkp
     if not is_scored:
         raise CheckpointError("is not what the fold was scored with", where=path, hint=retrain_hint(path.parent))
     return read(path, identity)
+
+
+@contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Convert errors of a block that restores the content of a checkpoint.
+
+    Raises:
+        CheckpointError: The content does not fit, as that of another version of the method or of a library may not.
+    """
+    try:
+        yield
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        what = f"was written by another version of the method, of aubench or of a library ({type(error).__name__})"
+        raise CheckpointError(what, where=path, hint=retrain_hint(path.parent)) from error
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -91,14 +91,16 @@ class Trainer:
         if not path.exists():
             return None
         saved = checkpoint.read(path, self.phase.identity)
-        self.state = TrainState(**saved.notes["history"])
+        with checkpoint.restoring(path):
+            self.state = TrainState(**saved.notes["history"])
         self._promote_candidate_of_state()
         self.state.write(self.folder / EPOCHS)  # a process killed after it saved the state has not written it
         return saved
 
     def _restore_weights(self, saved: checkpoint.Checkpoint, optimizer: Any) -> None:
-        self.method.load_state_dict({k[7:]: v for k, v in saved.tensors.items() if k.startswith("method.")})
-        checkpoint.restore_optimizer(optimizer.optimizer, saved.tensors, saved.notes["optimizer"])
+        with checkpoint.restoring(self.folder / STATE):
+            self.method.load_state_dict({k[7:]: v for k, v in saved.tensors.items() if k.startswith("method.")})
+            checkpoint.restore_optimizer(optimizer.optimizer, saved.tensors, saved.notes["optimizer"])
 
     def _promote_candidate_of_state(self) -> None:
         """Replace the best weights by a candidate that a process killed after it saved the state has left."""

@@ -31,6 +31,16 @@ def test_checkpoint_scores_nothing_else(tmp_path, key, value):
     assert str(path) in str(caught.value)
 
 
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"fold1.c.safetensors: is missing; delete its folder fold1 and repeat"):
+        checkpoint.read(tmp_path / "fold1" / "c.safetensors", MINE)
+
+
+def test_memory_that_runs_out_is_no_other_version(tmp_path):
+    with pytest.raises(torch.OutOfMemoryError), checkpoint.restoring(tmp_path):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
 def test_pickle_is_refused_unread(tmp_path):
     path = tmp_path / "c.safetensors"
 

@@ -402,6 +402,31 @@ def test_checkpoint_of_another_fold_is_refused(config, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("part", ["history", "weights", "optimizer"])
+def test_a_state_of_another_version_is_one_line(config, monkeypatch, part):
+    def stop(self, path):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainState, "write", stop)
+        with pytest.raises(Killed):
+            run(config)
+    path, identity = config.fold_dir(1) / STATE, config.identity(1)
+    saved = checkpoint.read(path, identity)
+    if part == "history":
+        saved.notes["history"]["former"] = 1
+    elif part == "weights":
+        saved.tensors["method.former.weight"] = saved.tensors.pop("method.classifier.weight")
+    else:
+        saved.notes["optimizer"]["groups"] *= 2
+    checkpoint.write(path, identity, saved.tensors, saved.notes)
+    with pytest.raises(
+        CheckpointError, match=r"state.safetensors: was written by another version .*; delete its folder"
+    ):
+        run(config)
+
+
+@pytest.mark.slow
 def test_training_stops_when_patience_ends_and_keeps_the_best(config_for, tmp_path, monkeypatch):
     monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.2, 0.5, 0.4, 0.4, 0.9))
     config = config_for(tmp_path, epochs=9, patience=2)
