@@ -85,6 +85,8 @@ def save(config: RunConfig, fold: int, stored: ConditionScores | None, new: Cond
         histograms.canonical(pd.concat([part.histograms for part in parts])),
         {name: digest for part in parts for name, digest in part.corruptions.items()},
     )
+    if new.corruptions:  # a kill must not leave their scores under the digest of earlier code
+        (folder / HEADER).unlink(missing_ok=True)
     counts.write(merged.counts, folder)
     histograms.write(merged.histograms, folder)
     header = {**_cache_key(config, fold), "conditions": list(merged.conditions)}

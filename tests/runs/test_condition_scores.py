@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -168,12 +170,9 @@ DIM = Corruption("dim", "F1 of dim images", "share", lambda images, level, noise
 """
 
 
-@pytest.mark.slow
-def test_scores_under_an_edited_corruption_are_not_reused(decide, tmp_path, monkeypatch):
-    config = decide(tmp_path / "runs", "resnet_depth", **SMALL | {"epochs": 1, "frames_per_epoch": 64})
-    cpu = {"kind": "cpu", "name": "some"}
-    run_file.write(config, {"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
-    fold_module.run_fold(config, 1, "cpu", 0, lambda event: None)
+@pytest.fixture
+def load_plugin(tmp_path, monkeypatch) -> Callable[[float], list[Condition]]:
+    """Return a function that loads the plug-in with a factor, and returns two conditions, of which one is its own."""
     plugin = tmp_path / "dim.py"
     monkeypatch.setenv(PLUGINS_VARIABLE, str(plugin))
 
@@ -182,9 +181,14 @@ def test_scores_under_an_edited_corruption_are_not_reused(decide, tmp_path, monk
         plugins._load_once.cache_clear()
         return [Condition.parse(text) for text in ("noise:all:0.5", "dim:all:0.5")]
 
+    return load
+
+
+@pytest.mark.slow
+def test_scores_under_an_edited_corruption_are_not_reused(config, load_plugin, monkeypatch):
     digests = []
     for factor, new in ((0.5, 2), (0.5, 0), (0.7, 1)):
-        conditions = load(factor)
+        conditions = load_plugin(factor)
         assert evaluate(config, *conditions).count == new
         info = write_record(config).info
         assert set(info.conditions) == {"clean", "noise:all:0.5", "dim:all:0.5"} and set(info.corruptions) == {"dim"}
@@ -194,3 +198,15 @@ def test_scores_under_an_edited_corruption_are_not_reused(decide, tmp_path, monk
     monkeypatch.delenv(PLUGINS_VARIABLE)
     assert "dim:all:0.5" in condition_scores.read(config, 1).conditions
     assert write_record(config).info.corruptions == {"dim": digests[2]}
+
+
+@pytest.mark.slow
+def test_a_kill_leaves_no_scores_under_the_digest_of_earlier_code(config, load_plugin, monkeypatch):
+    evaluate(config, *load_plugin(0.5))
+    edited = load_plugin(0.7)
+    with monkeypatch.context() as patch:
+        patch.setattr(condition_scores.atomic, "write_json", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(config, *edited)
+    conditions = load_plugin(0.5)
+    assert conditions[1] in condition_scores.missing_conditions(config, 1, conditions)
