@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aubench.core.errors import UsageError
+from aubench.core.hook_errors import convert_errors
 from aubench.core.plugins import Registry
 
 if TYPE_CHECKING:
@@ -70,9 +71,10 @@ class Corruption:
         """Corrupt images.
 
         Raises:
-            UsageError: The function returns something else than images of this shape and type.
+            UsageError: The function fails, or returns something else than images of this shape and type.
         """
-        corrupted: Any = self.function(images, level, noise)
+        with convert_errors(self.function, f"corruption '{self.name}'", UsageError):
+            corrupted: Any = self.function(images, level, noise)
         got, expected = (
             f"shape {tuple(x.shape)} of {x.dtype}" if hasattr(x, "dtype") else type(x).__name__
             for x in (corrupted, images)

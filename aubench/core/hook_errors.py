@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from aubench.core.errors import AubenchError
+from aubench.core.errors import AubenchError, is_out_of_memory
 
 
 @contextmanager
 def convert_errors(owner: type | Callable[..., Any], hook: str, kind: type[AubenchError]) -> Iterator[None]:
     """Convert unexpected errors of a hook, and name the last line of the owner's file that was executed.
+
+    Errors that say that memory ran out remain, because they have a message of their own.
 
     Args:
         owner: Class that has the hook, or the function itself.
@@ -25,6 +27,8 @@ def convert_errors(owner: type | Callable[..., Any], hook: str, kind: type[Auben
     except AubenchError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         line = failed_line(owner, error)
         place = "" if line is None else f" in line {line}"
         raise kind(f"fails{place} ({type(error).__name__}: {error})", where=hook) from error

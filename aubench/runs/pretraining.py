@@ -195,11 +195,11 @@ def _folder(config: RunConfig, key: str, fold: int) -> Path:
 
 
 def _hold_out(rows: Rows, share: float, context: TrainContext) -> Rows:
-    """Return the rows without a random share of them. Protocol and fold determine it."""
+    """Return the rows without a random share of them, at least one row. Protocol and fold determine the share."""
     if not share:
         return rows
     rng = np.random.default_rng(derive(context.protocol_seed, context.fold, "held out"))
-    return np.sort(rng.permutation(rows)[: round(len(rows) * (1 - share))])
+    return np.sort(rng.permutation(rows)[: max(1, round(len(rows) * (1 - share)))])
 
 
 def _pretrain(config: RunConfig, context: TrainContext, phase: TrainPhase, subjects: list[str]) -> None:

@@ -106,6 +106,23 @@ def test_tables_and_figures_show_it(plugin, make_record, tmp_path):
     assert "F1 under box blur" in (tmp_path / "curves_blur.svg").read_text()
 
 
+def test_a_corruption_that_fails_is_named_with_its_line():
+    def divide(images, level, noise):
+        return images / noise.missing
+
+    broken = Corruption("broken", "Broken", "level", divide)
+    with pytest.raises(UsageError, match=r"corruption 'broken': fails in line \d+ \(AttributeError: .*missing"):
+        broken.apply(torch.ones(1, 3, 4, 4), 1.0, FrameNoise(0, []))
+
+
+def test_memory_that_runs_out_in_a_corruption_keeps_its_message():
+    def exhaust(images, level, noise):
+        raise RuntimeError("CUDA out of memory")
+
+    with pytest.raises(RuntimeError, match="CUDA out of memory"):
+        Corruption("large", "Large", "level", exhaust).apply(torch.ones(1, 3, 4, 4), 1.0, FrameNoise(0, []))
+
+
 def test_invalid_levels_and_unknown_corruptions_are_refused(plugin, tmp_path, monkeypatch):
     path = tmp_path / "soft.toml"
     for text in ("blur:all:1.5", "blur:all:0", "blur:all:101", "blur:all"):
