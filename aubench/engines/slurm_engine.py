@@ -15,7 +15,7 @@ from typing import Any
 from aubench._util import interrupts
 from aubench._util.progress import print_line
 from aubench.core.errors import AubenchError, UsageError
-from aubench.engines import slurm_commands, slurm_options
+from aubench.engines import slurm_commands, slurm_files, slurm_options
 from aubench.engines.cluster import ClusterChoice, ClusterEngine, Outcome, portable
 from aubench.engines.slurm_task import FoldTask
 from aubench.results.run_folder import RESULT
@@ -157,7 +157,8 @@ class SlurmEngine(ClusterEngine):
 
         tasks = [FoldTask(self._jobs[future], self._choice, str(Path.cwd()), self._nodes) for future in futures]
         try:
-            with interrupts.blocked():  # jobs in the queue whose ids are unknown could not be cancelled
+            # A signal waits, because jobs in the queue whose ids are unknown could not be cancelled.
+            with slurm_files.submission(self._folder), interrupts.blocked():
                 jobs = self._executor.submit_array(tasks)
                 self._ids |= {future: str(job.job_id) for future, job in zip(futures, jobs, strict=True)}
         except FailedJobError as error:

@@ -441,6 +441,20 @@ def test_arrays_shrink_below_the_limit_of_the_site(slurm, choice, plan, tmp_path
     ] * 2
 
 
+@pytest.mark.slow
+def test_submissions_leave_only_the_files_of_jobs_and_print_no_refusal(slurm, choice, plan, tmp_path, capfd):
+    (config,) = plan(tmp_path / "runs", seeds=(0,))
+    engine = choice.engine()
+    futures = [engine.submit(Job(config, fold, fold_works.ends)) for fold in (1, 2, 3)]
+    engine._ids[engine._unsent.pop(0)] = "6_0"
+    (slurm / "limit").write_text("0")
+    assert list(engine._send()) == [] and engine._unsent == futures[1:]
+    assert not list(engine._folder.iterdir()) and "sbatch: error" not in capfd.readouterr().err
+    (slurm.parent / "bin" / "sbatch").write_text("#!/bin/sh\necho Submitted batch job 7\n")
+    assert list(engine._send()) == [] and set(engine._ids.values()) == {"6_0", "7_0", "7_1"}
+    assert {path.name for path in engine._folder.iterdir()} == {"7_0_submitted.pkl", "7_1_submitted.pkl"}
+
+
 def test_options_of_slurm():
     options = parse_options("partition=gpu, time=4h,nodelist=a,b,mem=32G,cpus-per-task=8,nice=100,exclusive=")
     assert options["nodelist"] == "a,b" and options["mem"] == "32G"
