@@ -32,7 +32,17 @@ def last_state(job_id: str) -> str:
 
 
 def cancel_jobs(job_ids: Sequence[str]) -> bool:
-    """Remove jobs from the queue. Return whether Slurm has accepted all requests."""
+    """Remove jobs from the queue. Return whether Slurm has accepted the requests for all jobs that are in it.
+
+    ``scancel`` fails if one of the jobs has left the queue. Those that are in it are then cancelled again.
+    """
+    if _cancel(job_ids):
+        return True
+    active = active_jobs()
+    return active is not None and _cancel([job_id for job_id in job_ids if job_id in active])
+
+
+def _cancel(job_ids: Sequence[str]) -> bool:
     parts = [job_ids[start : start + _IDS_PER_CALL] for start in range(0, len(job_ids), _IDS_PER_CALL)]
     outputs = [_output("scancel", *part) for part in parts]
     return None not in outputs

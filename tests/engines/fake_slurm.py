@@ -89,6 +89,7 @@ def scontrol(action, *words):
 
 
 def scancel(*names):
+    absent = [name for name in names if not (ROOT / "queue" / name).exists()]
     for name in names:
         entry = ROOT / "queue" / name
         content = entry.read_text() if entry.exists() else ""
@@ -97,6 +98,8 @@ def scancel(*names):
             os.killpg(int(content), signal.SIGKILL)
     with (ROOT / "cancelled").open("a") as file:
         file.write(shlex.join(names) + "\n")
+    if absent:
+        sys.exit(f"scancel: error: Kill job error on job id {absent[0]}: Invalid job id specified")
 
 
 if __name__ == "__main__":

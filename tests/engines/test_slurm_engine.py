@@ -568,3 +568,12 @@ def test_the_queue_is_read_by_the_commands_of_slurm(slurm):
     assert slurm_commands.active_jobs() == set()
     (slurm.parent / "bin" / "squeue").unlink()
     assert slurm_commands.active_jobs() is None or shutil.which("squeue")
+
+
+@pytest.mark.slow
+def test_jobs_that_left_the_queue_do_not_fail_a_cancellation(slurm, monkeypatch):
+    (slurm / "queue" / "3_1").write_text("PENDING")
+    assert slurm_commands.cancel_jobs(["3_0", "3_1"]) and slurm_commands.active_jobs() == set()
+    assert slurm_commands.cancel_jobs(["3_0", "3_1"]), "all have left"
+    monkeypatch.setattr(slurm_commands, "active_jobs", lambda: None)
+    assert not slurm_commands.cancel_jobs(["3_0"])
