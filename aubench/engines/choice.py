@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from types import UnionType
 
 from aubench.core.errors import UsageError, suggest
@@ -100,8 +99,9 @@ def _ray(device: str, address: str | None, gpus_per_fold: float | None, per_fold
     if gpus_per_fold is not None and per_fold > 1:
         raise UsageError("excludes --devices", where="--gpus-per-fold", hint="omit one of them")
     gpus = float(per_fold) if gpus_per_fold is None else gpus_per_fold
-    if not 0 < gpus < math.inf or (gpus > 1 and gpus != int(gpus)):
-        raise UsageError(f"cannot be {gpus:g}", where="--gpus-per-fold", hint="give a part of a GPU such as 0.5, or 1")
+    if gpus_per_fold is not None and not 0 < gpus_per_fold <= 1:
+        hint = "give a part of a GPU such as 0.5, or 1"
+        raise UsageError(f"cannot be {gpus_per_fold:g}", where="--gpus-per-fold", hint=hint)
     if gpus_per_fold is not None and device == "cpu":
         raise UsageError("needs GPUs", where="--gpus-per-fold", hint="omit it with --device cpu")
     ray_engine.connect(address)

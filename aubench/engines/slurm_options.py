@@ -25,7 +25,7 @@ def parse_options(text: str) -> dict[str, str]:
     value.
 
     Raises:
-        UsageError: An option has no name, or aubench sets it.
+        UsageError: An option has no name or is given twice, or aubench sets it.
     """
     options: dict[str, str] = {}
     name = ""
@@ -39,6 +39,8 @@ def parse_options(text: str) -> dict[str, str]:
             raise UsageError(f"'{word}' is not KEY=VALUE", where="--slurm", hint="e.g. partition=gpu,time=4h")
         if name in _SET_HERE:
             raise UsageError(f"'{name}' is set by aubench", where="--slurm", hint="omit it")
+        if name in options:
+            raise UsageError(f"'{name.replace('_', '-')}' is given twice", where="--slurm", hint="give it once")
         options[name] = value.strip()
     return options
 

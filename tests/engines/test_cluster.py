@@ -193,6 +193,7 @@ def test_wrong_engines_are_one_line(words, message):
         ({"gpus_per_fold": math.inf}, "--gpus-per-fold: cannot be inf; give a part of a GPU such as 0.5, or 1"),
         ({"gpus_per_fold": math.nan}, "--gpus-per-fold: cannot be nan; give a part of a GPU such as 0.5, or 1"),
         ({"gpus_per_fold": 1.5}, "--gpus-per-fold: cannot be 1.5; give a part of a GPU such as 0.5, or 1"),
+        ({"gpus_per_fold": 2}, "--gpus-per-fold: cannot be 2; give a part of a GPU such as 0.5, or 1"),
         ({"device": "cpu", "gpus_per_fold": 0.5}, "--gpus-per-fold: needs GPUs; omit it with --device cpu"),
         ({"slurm": "time=4h"}, "--slurm: is an option of --engine slurm; omit one of them"),
     ],

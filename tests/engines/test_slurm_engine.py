@@ -494,6 +494,7 @@ def test_options_of_slurm():
         ({"slurm": "gpu"}, "--slurm: 'gpu' is not KEY=VALUE; e.g. partition=gpu,time=4h"),
         ({"slurm": "=gpu"}, "--slurm: '=gpu' is not KEY=VALUE; e.g. partition=gpu,time=4h"),
         ({"slurm": "array=1-3"}, "--slurm: 'array' is set by aubench; omit it"),
+        ({"slurm": "mem-per-gpu=8G,mem_per_gpu=9G"}, "--slurm: 'mem-per-gpu' is given twice; give it once"),
         ({"gpus_per_fold": 0.5}, "--gpus-per-fold: is an option of --engine ray; omit one of them"),
         ({"runs_per_device": 2}, "--runs-per-device: is an option of --engine local; on Ray, use --gpus-per-fold"),
         *(
