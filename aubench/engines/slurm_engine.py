@@ -19,7 +19,7 @@ from aubench.engines import slurm_commands, slurm_files, slurm_options
 from aubench.engines.cluster import ClusterChoice, ClusterEngine, Outcome, portable
 from aubench.engines.slurm_task import FoldTask
 from aubench.results.run_folder import RESULT
-from aubench.runs import sweeps
+from aubench.runs import fold_status, sweeps
 from aubench.runs.condition_scores import missing_conditions
 from aubench.runs.engine import Engine, Job
 from aubench.runs.events import ConditionsEvaluated, FoldFinished
@@ -216,10 +216,12 @@ class SlurmEngine(ClusterEngine):
         self._missing = missing - self._missing
 
     def _without_result(self, future: Future[None], job_id: str) -> Outcome:
-        """Return the outcome of a job whose result is absent: success if its work is finished on the disk."""
+        """Return the outcome of a job whose result is absent, as the files of its fold show it."""
         job = self._jobs[future]
         if done := _finished(job):  # the result may become visible later than its fold, or another command has read it
             return done
+        if reason := fold_status.read_failure(job.config.fold_dir(job.fold)):
+            return UnexpectedFailure(reason)  # it may follow from an error of another node
         state = slurm_commands.last_state(job_id)
         hint = f"{self._see_log(job_id)}, and repeat the command to resume"
         return UnexpectedFailure(f"{job.label} left the queue without a result (job {job_id}: {state})", hint=hint)

@@ -25,7 +25,7 @@ from aubench.engines.choice import choose_engine
 from aubench.engines.slurm_engine import SlurmChoice
 from aubench.engines.slurm_options import parse_minutes, parse_options, submission_parameters
 from aubench.engines.slurm_task import STORE_SECONDS, FoldTask
-from aubench.runs import run_file, runner, sweeps
+from aubench.runs import fold_status, run_file, runner, sweeps
 from aubench.runs.condition_evaluation import evaluate_fold
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.engine import Job
@@ -344,8 +344,10 @@ def test_jobs_of_a_live_command_are_not_cancelled_and_their_results_are_found(
         engine = choice.engine()
         future = engine.submit(job)
         assert engine._ids == {future: "5_0"}
-        assert isinstance(engine._outcome(future, "5_0"), FoldFailed)
+        assert "left the queue without a result" in str(engine._outcome(future, "5_0"))
         config.fold_dir(1).mkdir(parents=True)
+        fold_status.write_failure(config.fold_dir(1), "resnet_depth: loss term 'total' is not finite")
+        assert str(engine._outcome(future, "5_0")) == "resnet_depth: loss term 'total' is not finite"
         (config.fold_dir(1) / "result.json").touch()
         assert engine._outcome(future, "5_0") == FoldFinished(None, 0), "the other command has read the result"
         target = partial(evaluate_fold, conditions=(Condition.parse("noise:all:0.1"),))
