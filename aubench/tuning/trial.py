@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aubench._util import atomic, locks
 from aubench.core import hashing
 from aubench.data.splits import ProtocolDataset
+from aubench.engines.cluster import wait_for
 from aubench.metrics import scores
 from aubench.results.run_folder import (
     CANDIDATE_WEIGHTS,
@@ -113,6 +114,7 @@ class TrialRunner:
                     self.choice,
                     lambda job, _: self._report_epochs(job.fold),
                 )
+                wait_for(result)
             self._fold_scores.append(float(read_json(result, ("f1",), retrain_hint(result.parent))["f1"]))
         return scores.mean(self._fold_scores)
 

@@ -1,12 +1,13 @@
 """Trials: reported scores, files, resumption, and isolation from the test role."""
 
 import json
+import threading
 from dataclasses import fields
 
 import numpy as np
 import pytest
 
-from aubench._util import locks
+from aubench._util import atomic, locks
 from aubench.core.errors import DataError, UsageError
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
@@ -200,6 +201,19 @@ def test_a_broken_result_of_a_fold_is_named(search_for, script, content):
     path.mkdir() if content is None else path.write_bytes(content)
     with pytest.raises(DataError, match=r"validation.json.*delete"):
         runner.run()
+
+
+@pytest.mark.slow
+def test_a_result_that_another_machine_wrote_may_be_visible_later(search_for, script, monkeypatch):
+    def launch(jobs, choice, report):
+        (job,) = jobs
+        path = job.config.fold_dir(job.fold) / "validation.json"
+        threading.Timer(0.2, atomic.write_json, [path, {"f1": 0.25}]).start()
+
+    monkeypatch.setattr(trial_module, "run_jobs", launch)
+    runner = attempt(search_for(folds=(1,)), script())
+    runner.config.fold_dir(1).mkdir(parents=True)
+    assert runner.run() == 0.25
 
 
 def test_a_pruned_trial_leaves_the_weights_that_another_worker_trains(search_for, script):
