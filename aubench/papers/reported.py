@@ -133,8 +133,9 @@ class ReportedRow(BaseModel):
             raise ValueError(f"column AU{unknown[0]}: is not an AU of {self.dataset}")
         if self.metric in COSTS and self.printed:
             raise ValueError(f"column metric: {self.metric} belong to no AU")
-        if self.metric not in COSTS and max([*self.printed.values(), self.mean or 0.0]) > 100:
-            raise ValueError("column mean: is above 100 %")
+        columns = {**{f"AU{au}": value for au, value in self.printed.items()}, "mean": self.mean or 0.0}
+        if self.metric not in COSTS and (above := [name for name, value in columns.items() if value > 100]):
+            raise ValueError(f"column {above[0]}: is above 100 %")
         if self.mean is None and not self.printed and not self.remark:
             raise ValueError("column remark: must explain why there is no number")
         return self

@@ -195,7 +195,8 @@ def folder(tmp_path):
     ("row", "column", "value", "message"),
     [
         (3, "AU12", "8o.1", "row 3, column AU12: '8o.1' is not a number with one or two decimals"),
-        (3, "AU12", "108.1", "row 3, column mean: is above 100 %"),
+        (3, "AU12", "108.1", "row 3, column AU12: is above 100 %"),
+        (3, "mean", "108.1", "row 3, column mean: is above 100 %"),
         (4, "mean", "nan", "row 4, column mean: 'nan' is not a number with one or two decimals"),
         (2, "dataset", "ck+", "row 2, column dataset: 'ck+' must be 'bp4d', 'bp4dplus' or 'disfa'"),
         (2, "dataset", "disfa", "row 2, column AU7: is not an AU of disfa"),
