@@ -8,6 +8,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from aubench.core import method_hooks
 from aubench.core.conditions import Condition
 from aubench.core.errors import RecipeError, UsageError
 from aubench.core.protocol import Protocol
@@ -131,7 +132,7 @@ def resolve_row(spec: RowSpec, config: ReproductionConfig) -> ResolvedRow:
     Raises:
         RecipeError: The method has no such preset, or an override of every run is invalid.
     """
-    reason = why_not_runnable(spec, config)
+    reason = _missing_part(spec) or (why_not_runnable if spec.scored else why_not_countable)(spec, config)
     if reason or not spec.scored:
         return ResolvedRow(spec, reason=reason)
     entry, protocol = find_method(spec.method), protocol_for(spec.dataset, config.protocol)
@@ -148,18 +149,37 @@ def resolve_row(spec: RowSpec, config: ReproductionConfig) -> ResolvedRow:
 
 def cost(spec: RowSpec, config: ReproductionConfig) -> Compute:
     """Return the operations per frame of a row at full size."""
-    method = find_method(spec.method).method_class
-    recipe = method.Recipe.from_preset(COST_PRESET, spec.settings)
-    return flops.count_flops(method, Task(spec.modalities, config.protocol.aus, recipe.crop), recipe)
+    entry, task, recipe = _at_full_size(spec, config)
+    return flops.count_flops(entry.method_class, task, recipe)
+
+
+def why_not_countable(spec: RowSpec, config: ReproductionConfig) -> str:
+    """Return why the operations of a row cannot be counted; empty if they can."""
+    try:
+        entry, task, recipe = _at_full_size(spec, config)
+    except RecipeError as error:
+        return str(error)
+    reason = method_hooks.unsupported_reason(entry.method_class, task, recipe)
+    return f"{spec.method}: {reason}" if reason else ""
+
+
+def _at_full_size(spec: RowSpec, config: ReproductionConfig) -> tuple[MethodEntry, Task, Recipe]:
+    """Return method, task and recipe of a row at full size, whose operations papers report."""
+    entry = find_method(spec.method)
+    recipe = entry.create_recipe(COST_PRESET, spec.settings)
+    return entry, Task(spec.modalities, config.protocol.aus, recipe.crop), recipe
+
+
+def _missing_part(spec: RowSpec) -> str:
+    """Return which part of a row is missing without which nothing can be measured; empty if none is."""
+    if not spec.method:
+        return "not implemented here"
+    return "" if spec.modalities else "the table does not state its modalities"
 
 
 def why_not_runnable(spec: RowSpec, config: ReproductionConfig) -> str:
     """Return why no run can reproduce a row, without asking its method; empty if one may."""
     requested = config.protocol.name
-    if not spec.method:
-        return "not implemented here"
-    if not spec.scored:
-        return ""
     if spec.trained_on != spec.dataset:
         return (
             f"trained on {spec.trained_on} and tested on {spec.dataset}: needs a protocol of each, and cannot be "

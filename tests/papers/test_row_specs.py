@@ -106,6 +106,14 @@ def test_what_cannot_be_made_says_why():
     assert "backbone" in reason(RowSpec("resnet_depth", {"backbone": "nope"}, (D,)))
     assert reason(RowSpec("amf", aus=(3, 45))) == "synth_3fold scores no AU of the table"
     assert resolve_row(RowSpec("amf", aus=(1, 45)), on("synth_3fold")).configs
+    assert reason(RowSpec("amf", modalities=())) == "the table does not state its modalities"
+
+
+def test_costs_that_cannot_be_counted_say_why():
+    assert reason(RowSpec("amf", modalities=(), scored=False)) == "the table does not state its modalities"
+    assert "no recipe key 'nope'" in reason(RowSpec("amf", {"nope": 1}, scored=False))
+    assert reason(RowSpec("resnet_thermal", modalities=(V,), scored=False)).startswith("resnet_thermal: ")
+    assert reason(RowSpec("amf", modalities=(V, D), scored=False)) == ""
 
 
 def test_a_figure_that_is_not_drawn_names_the_files_of_an_earlier_call(tmp_path):
