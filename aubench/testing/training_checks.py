@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from aubench.core.recipe import Recipe
 
 
+_UNKNOWN_POINT = 9.0
+"""Number outside of the image, which a method does not give to an unknown point."""
 _Pretrained: TypeAlias = "tuple[list[tuple[Stage, list[float]]], dict[str, Any]]"
 """Plan and weights of a short pre-training."""
 
@@ -215,8 +217,10 @@ def _another(recipe: Recipe, name: str) -> Any:
 
 
 def _tensors(batch: Batch) -> list[Tensor]:
-    points = [] if batch.landmarks is None else [batch.landmarks.nan_to_num()]
-    return [*batch.inputs.values(), batch.labels, *points]
+    """Return the tensors of a batch for comparisons, with a number in place of NaN, which is equal to nothing."""
+    points = [] if batch.landmarks is None else [batch.landmarks.nan_to_num(nan=_UNKNOWN_POINT)]
+    is_extra = [] if batch.is_extra is None else [batch.is_extra]
+    return [*batch.inputs.values(), batch.labels, *points, *is_extra]
 
 
 def _shorten(names: list[str]) -> str:

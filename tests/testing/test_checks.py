@@ -215,6 +215,17 @@ class WritesToLabels(Sound):
         return super().loss(batch, stage, progress)
 
 
+class FillsUnknownPoints(Sound):
+    """Replaces unknown points in its batch by the centre."""
+
+    needs_landmarks = True
+
+    def loss(self, batch, stage, progress):
+        if batch.landmarks is not None:
+            batch.landmarks.nan_to_num_()
+        return super().loss(batch, stage, progress)
+
+
 class OmitsItsOffset(Sound):
     def __init__(self, task, recipe):
         super().__init__(task, recipe)
@@ -373,6 +384,12 @@ def test_the_right_check_detects_the_breach(method, check):
 )
 def test_a_single_breach_fails_a_single_check(method):
     assert set(failed(method)) == {BROKEN[method]}
+
+
+@pytest.mark.slow
+def test_unknown_points_that_become_known_are_a_change_of_the_input():
+    details = failed(FillsUnknownPoints)
+    assert set(details) == {"preserves its inputs"} and "with landmarks" in details["preserves its inputs"]
 
 
 def old_hook(owner, name):
