@@ -136,6 +136,8 @@ class SlurmEngine(ClusterEngine):
             elif slurm_commands.is_limit(reason) and (size > 1 or self._ids):
                 size //= 2
                 if not size:
+                    if not self._retry_at:
+                        print_line(f"slurm: {len(self._unsent)} folds wait until jobs have ended ({reason})")
                     self._retry_at = time.monotonic() + QUEUE_SECONDS
                     return
             else:
