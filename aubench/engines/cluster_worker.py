@@ -54,7 +54,6 @@ def work(job: Job, choice: DeviceChoice, working_dir: str, group: Group | None =
 
 def _run(job: Job, choice: DeviceChoice, group: Group | None) -> Event | None:
     from aubench.engines.cluster import wait_for
-    from aubench.engines.node_stores import with_node_store
     from aubench.runs import devices
 
     config = job.config
@@ -62,15 +61,31 @@ def _run(job: Job, choice: DeviceChoice, group: Group | None) -> Event | None:
         hint = "give --runs on a disk that all nodes share"
         raise UsageError(f"is not on the node {socket.gethostname()}", where=config.run_dir, hint=hint)
     (config.fold_dir(job.fold) / TRACEBACK).unlink(missing_ok=True)
-    devices.choose(choice.kind, per_fold=choice.per_fold).require(config.precision)
     last: deque[Event] = deque(maxlen=1)
-    job = replace(job, config=with_node_store(config))
+    job = _prepare(job, choice)
     if choice.per_fold > 1 or group:
         _run_in_processes(job, choice, group, last.append)
     else:
         devices.limit_memory(choice, 0)
         job.target(job.config, job.fold, choice.kind, 0, last.append)
     return _without_tables(last[0]) if last else None
+
+
+def _prepare(job: Job, choice: DeviceChoice) -> Job:
+    """Check the devices of this node, and return the job with the store that it can read.
+
+    Raises:
+        AubenchError: The node lacks a device or the store. The error names the node.
+    """
+    from aubench.engines.node_stores import with_node_store
+    from aubench.runs import devices
+
+    try:
+        devices.choose(choice.kind, per_fold=choice.per_fold).require(job.config.precision)
+        return replace(job, config=with_node_store(job.config))
+    except AubenchError as error:
+        error.what = f"{error.what} (node {socket.gethostname()})"
+        raise
 
 
 def _run_in_processes(job: Job, choice: DeviceChoice, group: Group | None, report: Callable[[Event], None]) -> None:

@@ -17,7 +17,7 @@ from factories import fold_works
 from aubench.api import cancel, status
 from aubench.core.conditions import Condition
 from aubench.core.errors import CheckFailed, UsageError
-from aubench.engines import cluster, cluster_worker, slurm_commands
+from aubench.engines import cluster, cluster_worker, node_stores, slurm_commands
 from aubench.engines.choice import choose_engine
 from aubench.engines.cluster import ClusterChoice, ClusterEngine, portable
 from aubench.results import record
@@ -104,6 +104,21 @@ def test_a_node_without_the_folder_of_runs_is_one_line(plan, tmp_path):
     hint = "give --runs on a disk that all nodes share"
     assert str(error) == f"{config.run_dir}: is not on the node {socket.gethostname()}; {hint}"
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_node_without_a_gpu_or_the_store_is_named(plan, tmp_path, monkeypatch):
+    (config,) = plan(tmp_path / "runs", seeds=(0,))
+    job, node = portable(Job(config, 1, fold_works.ends)), f"(node {socket.gethostname()})"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    error = cluster_worker.work(job, DeviceChoice("cuda", 1, "slurm"), "/")
+    assert str(error) == f"--device: no cuda device on this machine {node}; use --device cpu"
+
+    def differs(config):
+        raise UsageError("differs from the store of the command", where=config.store.path, hint="make it again")
+
+    monkeypatch.setattr(node_stores, "with_node_store", differs)
+    error = cluster_worker.work(job, NODE, "/")
+    assert str(error) == f"{config.store.path}: differs from the store of the command {node}; make it again"
 
 
 def test_a_bug_leaves_its_traceback_and_reason(plan, tmp_path):
