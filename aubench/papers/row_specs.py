@@ -174,6 +174,10 @@ def _missing_part(spec: RowSpec) -> str:
     """Return which part of a row is missing without which nothing can be measured; empty if none is."""
     if not spec.method:
         return "not implemented here"
+    try:
+        find_method(spec.method)
+    except UsageError as error:
+        return error.what
     return "" if spec.modalities else "the table does not state its modalities"
 
 

@@ -106,6 +106,7 @@ def test_what_cannot_be_made_says_why():
     assert "backbone" in reason(RowSpec("resnet_depth", {"backbone": "nope"}, (D,)))
     assert reason(RowSpec("amf", aus=(3, 45))) == "synth_3fold scores no AU of the table"
     assert resolve_row(RowSpec("amf", aus=(1, 45)), on("synth_3fold")).configs
+    assert reason(RowSpec("amff")) == reason(RowSpec("amff", scored=False)) == "no method 'amff'"
     assert reason(RowSpec("amf", modalities=())) == "the table does not state its modalities"
 
 
