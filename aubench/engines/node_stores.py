@@ -44,7 +44,7 @@ def with_node_store(config: RunConfig) -> RunConfig:
 def _locate(store: StoreRef, datasets: Sequence[str]) -> StoreRef:
     """Return the store of this node that has the content of a store."""
     members = store.members or (store,)
-    if all(is_store(member.path) for member in members):
+    if all(_is_here(member.path) for member in members):
         return store
     opened = catalog.open_stores(datasets, None, lambda done, total: None)
     reference = StoreRef.from_store(opened)
@@ -55,6 +55,14 @@ def _locate(store: StoreRef, datasets: Sequence[str]) -> StoreRef:
     for member in opened.members if reference.members else (opened,):
         _verify_once(member)
     return reference
+
+
+def _is_here(folder: Path) -> bool:
+    """Return whether this node has a store that it can read in a folder of the machine of the command."""
+    try:
+        return is_store(folder)
+    except OSError:  # e.g. the folder of another user
+        return False
 
 
 def _verify_once(store: Store) -> None:

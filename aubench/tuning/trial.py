@@ -21,6 +21,7 @@ from aubench.results.run_folder import (
     CANDIDATE_WEIGHTS,
     EPOCHS,
     STATE,
+    VALIDATION,
     WEIGHTS,
     read_json,
     read_json_lines,
@@ -35,9 +36,6 @@ from aubench.tuning.search_config import SearchConfig, TrialConfig
 
 if TYPE_CHECKING:
     from optuna import Trial
-
-VALIDATION = "validation.json"
-"""Result file of a finished fold."""
 
 
 class Pruned(Exception):

@@ -45,6 +45,12 @@ def test_the_store_of_the_node_is_verified_once_by_each_user(node, monkeypatch):
     assert verified.count(True) == 2
 
 
+def test_the_store_of_the_node_is_used_where_the_path_of_the_command_cannot_be_read(node, tmp_path):
+    config, folder = node
+    unreadable = replace(config, store=replace(config.store, path=tmp_path / ("x" * 300)))
+    assert with_node_store(unreadable).store.path == folder
+
+
 def test_a_store_with_other_content_is_refused(node):
     config, _ = node
     other = replace(config, store=replace(config.store, digest="0" * 64))

@@ -348,8 +348,10 @@ def test_jobs_of_a_live_command_are_not_cancelled_and_their_results_are_found(
         config.fold_dir(1).mkdir(parents=True)
         fold_status.write_failure(config.fold_dir(1), "resnet_depth: loss term 'total' is not finite")
         assert str(engine._outcome(future, "5_0")) == "resnet_depth: loss term 'total' is not finite"
-        (config.fold_dir(1) / "result.json").touch()
-        assert engine._outcome(future, "5_0") == FoldFinished(None, 0), "the other command has read the result"
+        for name in ("validation.json", "result.json"):  # of a search, and of a run
+            (config.fold_dir(1) / name).touch()
+            assert engine._outcome(future, "5_0") == FoldFinished(None, 0), "the other command has read the result"
+            (config.fold_dir(1) / name).unlink()
         target = partial(evaluate_fold, conditions=(Condition.parse("noise:all:0.1"),))
         engine._jobs[future] = Job(config, 1, target)
         assert isinstance(engine._outcome(future, "5_0"), FoldFailed), "the fold is not evaluated"
