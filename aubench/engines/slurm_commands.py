@@ -59,4 +59,5 @@ def _output(*words: str) -> str | None:
 def is_limit(reason: str) -> bool:
     """Return whether ``sbatch`` refused jobs because of a limit on their number."""
     words: Iterable[str] = ("limit", "invalid job array specification", "slurmctld at capacity")
-    return any(word in reason.lower() for word in words)
+    message = reason.lower()
+    return any(word in message for word in words) and "requested time limit" not in message

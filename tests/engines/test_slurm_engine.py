@@ -585,3 +585,16 @@ def test_jobs_that_left_the_queue_do_not_fail_a_cancellation(slurm, monkeypatch)
     assert slurm_commands.cancel_jobs(["3_0", "3_1"]), "all have left"
     monkeypatch.setattr(slurm_commands, "active_jobs", lambda: None)
     assert not slurm_commands.cancel_jobs(["3_0"])
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", True),
+        ("Batch job submission failed: Invalid job array specification", True),
+        ("Batch job submission failed: Requested time limit is invalid (missing or exceeds some limit)", False),
+        ("Batch job submission failed: Invalid account or account/partition combination specified", False),
+    ],
+)
+def test_limits_on_the_number_of_jobs_are_told_from_other_refusals(reason, expected):
+    assert slurm_commands.is_limit(reason) is expected
