@@ -138,8 +138,17 @@ def _changed(info: RecordInfo) -> tuple[str, ...]:
 
 
 def value_text(value: Any) -> str:
-    """Format a recipe value as ``--set`` reads it."""
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    """Format a recipe value as ``--set`` reads it: as JSON, or a text that is not valid JSON as it is."""
+    is_plain = isinstance(value, str) and not _is_json(value)
+    return value if is_plain else json.dumps(value, sort_keys=True)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 @cache

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from aubench.cli.options import parse_overrides
 from aubench.core.method_catalogue import builtin_facts
 from aubench.core.task import Modality
 from aubench.leaderboard.entries import Entry
@@ -33,6 +34,11 @@ def test_command_names_all_that_is_not_the_default(entry):
     changed = entry(recipe=recipe, overrides=("flip", "learning_rate", "note"), selection="last")
     options = " --set flip=true --set learning_rate=1e-05 --set 'note=a b' --selection last"
     assert rerun_commands.run_command(changed) == start + options
+
+
+@pytest.mark.parametrize("value", ["1,2", "12", "true", "null", '"', '"a"', "[1]", "", 12, 1e-5, True, None, [1]])
+def test_set_reads_the_value_that_a_command_has(value):
+    assert parse_overrides([f"key={rerun_commands.value_text(value)}"]) == {"key": value}
 
 
 @pytest.mark.slow
