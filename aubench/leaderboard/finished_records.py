@@ -46,7 +46,8 @@ def map_finished_records(function: Callable[[StoredRecord], T], run: Path) -> tu
             return [function(StoredRecord(folder, record_file.read(folder)))], []
     paths = system_files.files_named(run, RUN_FILE, record_file.FILE)
     run_dirs = [path.parent for path in paths if path.name == RUN_FILE]
-    skipped = [Finding(folder, "has no record yet") for folder in run_dirs if not (folder / RECORD_DIR).is_dir()]
+    unfinished = (folder for folder in run_dirs if not (folder / RECORD_DIR / record_file.FILE).is_file())
+    skipped = [Finding(folder, "has no record yet") for folder in unfinished]
     finished: dict[Hashable, _Finished[T]] = {}
     copies: list[tuple[Hashable, Path]] = []
     for path in (path for path in paths if path.name == record_file.FILE):

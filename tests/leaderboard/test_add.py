@@ -16,6 +16,7 @@ from aubench.core.errors import DataError, RecordError
 from aubench.leaderboard import build, records, verified_records
 from aubench.leaderboard.add import add
 from aubench.leaderboard.check import check
+from aubench.leaderboard.finished_records import find_finished_records
 from aubench.results import counts, histograms
 from aubench.results import record as record_file
 from aubench.results.record import Record
@@ -234,6 +235,20 @@ def test_one_wrong_record_of_a_folder_rejects_all(many, tmp_path, edit):
         add([runs], tmp_path / "leaderboard")
     assert error.value.where == runs / second.relative_path / "record" / "record.json"
     assert not (tmp_path / "leaderboard").exists()
+
+
+@pytest.mark.parametrize("parts", [(), ("record",), ("record/counts.csv",)], ids=["none", "empty", "tables"])
+def test_a_run_without_its_record_is_named(run, parts):
+    """A process that is killed may leave a folder of a record without ``record.json``, which is written last."""
+    begun = run.with_name("begun")
+    begun.mkdir()
+    (begun / "run.json").write_text("{}")
+    for part in parts:
+        target = begun / part
+        target.parent.mkdir(exist_ok=True)
+        target.write_text("") if target.suffix else target.mkdir()
+    (record,), (skipped,) = find_finished_records(run.parent)
+    assert (record.folder, skipped.path, skipped.what) == (run / "record", begun, "has no record yet")
 
 
 @pytest.mark.slow
