@@ -216,9 +216,11 @@ def draw_store(dataset: str, out: AnyPath, *, store: AnyPath | None = None) -> P
     Returns:
         The file.
     """
-    from aubench.plots import contact_sheet
+    from aubench.plots import contact_sheet, style
 
-    return contact_sheet.draw(dataset, None if store is None else user_path(store), user_path(out))
+    path = user_path(out)
+    style.check(path)
+    return contact_sheet.draw(dataset, None if store is None else user_path(store), path)
 
 
 def draw_leaderboard(protocol: str, out: AnyPath, *, kind: str = "table", root: AnyPath = "leaderboard") -> Path:

@@ -104,6 +104,7 @@ def export_leaderboard(out: AnyPath, *, root: AnyPath = "leaderboard") -> Path:
         AubenchError: The ending is not known, the folder does not exist or has no record, or a record is invalid.
     """
     from aubench._util import atomic
+    from aubench._util.output_paths import check_output_file
     from aubench.core.errors import UsageError
     from aubench.leaderboard.board_rows import board_rows
     from aubench.leaderboard.show import require_records
@@ -112,6 +113,7 @@ def export_leaderboard(out: AnyPath, *, root: AnyPath = "leaderboard") -> Path:
     form = path.suffix.removeprefix(".").lower()
     if form not in ("csv", "json", "parquet"):
         raise UsageError("the ending names no format", where=path, hint="use .csv, .json or .parquet")
+    check_output_file(path)
     rows = board_rows(user_path(root))
     require_records(rows, user_path(root))
     frame = _rows_frame(rows)

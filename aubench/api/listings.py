@@ -46,21 +46,25 @@ def list_methods() -> pd.DataFrame:
 def write_method_reference(out: AnyPath) -> None:
     """Write the reference page of the built-in methods in Markdown."""
     from aubench._util import atomic
+    from aubench._util.output_paths import check_output_file
     from aubench.core import registry
     from aubench.papers import method_reference
 
-    with atomic.atomic_write(user_path(out)) as file:  # fails before the page is computed if it cannot be written
-        file.write(method_reference.page(registry.builtin_methods()).encode())
+    path = user_path(out)
+    check_output_file(path)
+    atomic.write_text(path, method_reference.page(registry.builtin_methods()))
 
 
 def write_method_catalogue(out: AnyPath) -> None:
     """Write the facts of the built-in methods that leaderboards compare records with, as JSON; takes minutes."""
     from aubench._util import atomic
+    from aubench._util.output_paths import check_output_file
     from aubench.core import method_catalogue
     from aubench.papers import catalogue_writer
 
-    with atomic.atomic_write(user_path(out)) as file:
-        file.write(catalogue_writer.to_text(catalogue_writer.catalogue(method_catalogue.content())).encode())
+    path = user_path(out)
+    check_output_file(path)
+    atomic.write_text(path, catalogue_writer.to_text(catalogue_writer.catalogue(method_catalogue.content())))
 
 
 def list_protocols() -> pd.DataFrame:

@@ -91,10 +91,12 @@ def write_label_counts(store: AnyPath, out: AnyPath) -> Path:
         UsageError: The file exists.
     """
     from aubench._util import atomic
+    from aubench._util.output_paths import check_output_file
     from aubench.core.errors import UsageError
     from aubench.datasets import catalog, label_counts
 
     path = user_path(out)
+    check_output_file(path)
     if path.exists():
         raise UsageError("exists already", where=path, hint="delete it first, or name a new file with --out")
     atomic.write_text(path, label_counts.to_text(label_counts.label_counts(catalog.open_any_store(store))))

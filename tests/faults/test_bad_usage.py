@@ -193,25 +193,31 @@ def test_folder_of_runs_is_checked_before_a_store_is_generated(call, words, runs
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "ending"),
     [
-        ("compare", "nothing"),
-        ("bench", "--device", "cpu"),
-        ("leaderboard", "check", "--base", "main"),
-        ("leaderboard", "draw", "synth_3fold"),
-        ("plot", "cut-switch", "--method", "amf", "--protocol", "synth_3fold"),
+        (("compare", "nothing", "--out"), ".png"),
+        (("bench", "--device", "cpu", "--out"), ".png"),
+        (("methods", "--page"), ".md"),
+        (("methods", "--catalogue"), ".json"),
+        (("data", "show", "synth", "--out"), ".png"),
+        (("data", "count-labels", "nothing", "--out"), ".json"),
+        (("leaderboard", "check", "--base", "main", "--out"), ".png"),
+        (("leaderboard", "draw", "synth_3fold", "--out"), ".png"),
+        (("leaderboard", "export"), ".csv"),
+        (("plot", "cut-switch", "--method", "amf", "--protocol", "synth_3fold", "--out"), ".png"),
     ],
 )
-def test_file_of_results_is_checked_before_the_work(call, words):
-    Path("folder.png").mkdir()
+def test_file_of_results_is_checked_before_the_work(call, words, ending):
+    folder = f"folder{ending}"
+    Path(folder).mkdir()
     Path("note.txt").write_text("important\n")
     for out, part in (
-        ("folder.png", "folder.png: is a folder; give the path of a file"),
-        ("note.txt/a.png", "note.txt is a file; give another path"),
-        ("/proc/none/a.png", "/proc/none/a.png: cannot be written"),
+        (folder, f"{folder}: is a folder; give the path of a file"),
+        (f"note.txt/a{ending}", "note.txt is a file; give another path"),
+        (f"/proc/none/a{ending}", f"/proc/none/a{ending}: cannot be written"),
     ):
-        refused(call(*words, "--out", out), part)
-    assert sorted(map(str, Path().rglob("*"))) == ["folder.png", "note.txt"]
+        refused(call(*words, out), part)
+    assert sorted(map(str, Path().rglob("*"))) == [folder, "note.txt"]
 
 
 def test_folder_in_the_place_of_a_suite_is_not_called_missing(call):
