@@ -6,6 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from aubench.core.errors import UsageError
+
 _VARIABLES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX"}
 """Variables that name a repository, for example in hooks."""
 
@@ -31,6 +33,18 @@ def git_text(folder: Path, *words: str) -> str:
         subprocess.SubprocessError, OSError: As :func:`call_git`.
     """
     return call_git(folder, *words).decode("utf-8", "replace").strip()
+
+
+def checked_git(folder: Path, *words: str, seconds: float = 20) -> bytes:
+    """Return the output of git as :func:`call_git`.
+
+    Raises:
+        UsageError: git fails, takes too long or is not installed. The error has the last line of its output.
+    """
+    try:
+        return call_git(folder, *words, seconds=seconds)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UsageError(f"git {words[0]}: {last_line(error)}", where=folder) from None
 
 
 def last_line(error: OSError | subprocess.SubprocessError) -> str:

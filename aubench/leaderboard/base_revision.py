@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from aubench._util.git import call_git, git_text, last_line
+from aubench._util.git import call_git, checked_git, git_text, last_line
 from aubench.core.errors import UsageError
 
 _LARGEST = 16 * 2**20
@@ -55,16 +55,24 @@ class BaseRevision:
         return cls(repository, PurePosixPath(root.resolve().relative_to(repository.resolve()).as_posix()), commit)
 
     def changes(self) -> dict[PurePosixPath, str]:
-        """List the changed files of the repository: ``A`` added, ``M`` changed, ``D`` removed, by path."""
+        """List the changed files of the repository: ``A`` added, ``M`` changed, ``D`` removed, by path.
+
+        Raises:
+            UsageError: git cannot read the repository, e.g. a clone without all objects.
+        """
         options = ("--no-ext-diff", "--no-textconv", "--no-renames", "--name-status", "-z", self.commit, "--")
-        words = call_git(self.repository, "diff", *options).decode("utf-8", "surrogateescape").split("\0")
+        words = checked_git(self.repository, "diff", *options).decode("utf-8", "surrogateescape").split("\0")
         listed = {PurePosixPath(path): status[:1] for status, path in zip(words[::2], words[1::2], strict=False)}
-        new = call_git(self.repository, "ls-files", "--others", "--exclude-standard", "-z")
+        new = checked_git(self.repository, "ls-files", "--others", "--exclude-standard", "-z")
         names = filter(None, new.decode("utf-8", "surrogateescape").split("\0"))
         return {**{PurePosixPath(path): "A" for path in names}, **listed}
 
     def files(self, folder: PurePosixPath) -> dict[str, bytes]:
-        """Read the files of a folder of the repository at the revision, by name."""
+        """Read the files of a folder of the repository at the revision, by name.
+
+        Raises:
+            UsageError: As :meth:`changes`.
+        """
         tree = f"{self.commit}:{folder}" if folder.parts else self.commit
         try:
             listed = call_git(self.repository, "ls-tree", "-z", "-l", tree).decode("utf-8", "surrogateescape")
@@ -75,7 +83,7 @@ class BaseRevision:
             information, _, name = line.partition("\t")
             mode, kind, digest, size = information.split()
             if kind == "blob" and mode in _PLAIN and int(size) <= _LARGEST:
-                contents[name] = call_git(self.repository, "cat-file", "blob", digest)
+                contents[name] = checked_git(self.repository, "cat-file", "blob", digest)
         return contents
 
     def trees(self, folder: PurePosixPath) -> dict[str, str]:

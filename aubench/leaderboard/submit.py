@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from aubench._util.git import call_git, git_text, last_line
+from aubench._util.git import checked_git, git_text
 from aubench.core import hashing
 from aubench.core.errors import RecordError, UsageError
 from aubench.leaderboard import build
@@ -142,12 +141,9 @@ def _commit(tree: Path, branch: str, paths: Sequence[Path], *, is_named: bool) -
 
 
 def _git(folder: Path, *words: str) -> None:
-    """Call git.
+    """Call git, which may take long in a large repository.
 
     Raises:
         UsageError: It fails. The error has the last line of its output.
     """
-    try:
-        call_git(folder, *words, seconds=120)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise UsageError(f"git {words[0]}: {last_line(error)}", where=folder) from None
+    checked_git(folder, *words, seconds=120)

@@ -443,6 +443,17 @@ def test_a_repository_that_git_refuses_is_named_with_its_reason(clone):
 
 
 @pytest.mark.slow
+def test_a_repository_without_all_objects_is_an_error(clone):
+    """A clone with ``--filter=blob:none`` that cannot reach its remote lacks the bytes of files, too."""
+    path = next(clone.glob("leaderboard/records/*/amf/*/record.json"))
+    blob = git(clone, "rev-parse", f"HEAD:{path.relative_to(clone)}")
+    (clone / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    path.write_text("{}")
+    with pytest.raises(UsageError, match=r"^.*clone: git diff: .+"):
+        review(clone)
+
+
+@pytest.mark.slow
 def test_the_command_writes_the_report(clone, submission, call):
     written(clone, submission())
     build.write(clone / "leaderboard", EXTENSIONS)
