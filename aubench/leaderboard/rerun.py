@@ -89,7 +89,8 @@ def why_not_repeatable(run: StoredRecord) -> str | None:
         "has submitted predictions, whose training was not seen": info.is_submitted,
         f"has {len(info.folds)} of {info.protocol.fold_count} folds": not run.is_complete,
         "is of a method from outside this repository": info.method.source != "builtin",
-        "starts from the weights of another run": bool(info.origins),
+        "starts from the weights of another run": any(item.run for item in info.pretraining),
+        "was pre-trained on another store": any(item.store for item in info.pretraining),
         "is of code with uncommitted changes, or of an unknown commit": not all(
             commit and dirty is False for commit, dirty in commits
         ),

@@ -12,6 +12,7 @@ from aubench.core.errors import UsageError
 from aubench.leaderboard import rerun
 from aubench.leaderboard.records import StoredRecord
 from aubench.results.run_costs import Time
+from aubench.results.schema import Pretraining
 
 PROGRAM = """
 import os, shutil, subprocess, sys
@@ -154,10 +155,14 @@ def test_runs_that_cannot_be_repeated_are_refused_with_the_reason(repeat, make_r
     record = repeat.row[0]
     commit = record.info.git.commit
     external = record.info.method.model_copy(update={"source": "path", "file": "f" * 64})
+    start = Pretraining(stage="initialisation", source="run 1a", datasets=("bp4d",), run="1a")
+    stage = Pretraining(stage="pretrain", source="own", datasets=("video",), frames=5, seconds=1.0, store="e" * 64)
     for changed, reason in (
         (_of_commit(record, commit, dirty=True), "uncommitted changes"),
         (_of_commit(record, None, dirty=None), "unknown commit"),
         (replace(record, info=record.info.model_copy(update={"method": external})), "from outside this repository"),
+        (replace(record, info=record.info.model_copy(update={"pretraining": (start,)})), "weights of another run"),
+        (replace(record, info=record.info.model_copy(update={"pretraining": (stage,)})), "on another store"),
         (_of_commit(make_record(folds=(1, 2)), commit), "has 2 of 3 folds"),
     ):
         assert reason in rerun.why_not_repeatable(StoredRecord(tmp_path, changed))
