@@ -60,6 +60,8 @@ def reproduce_run(root: Path, run_id: str, arguments: Sequence[str] = (), *, ins
 def find_run(root: Path, run_id: str) -> StoredRecord:
     """Find the record of a run by the first characters of its id.
 
+    Of a run that is also in the nested leaderboard of variants, the record in ``root`` counts.
+
     Raises:
         DataError: There is no folder.
         UsageError: No run or several runs have such an id.
@@ -67,18 +69,19 @@ def find_run(root: Path, run_id: str) -> StoredRecord:
     records.require_folder(root, "give its folder with --root")
     folders = [
         folder
-        for board in (root, root / VARIANTS)
+        for board in (root / VARIANTS, root)
         for protocol in system_files.children(board / RECORDS)
         for method in system_files.children(protocol)
         for folder in system_files.children(method)
     ]
-    matches = [folder for folder in folders if run_id and folder.name.startswith(run_id)]
+    matches = {folder.name: folder for folder in folders if run_id and folder.name.startswith(run_id)}
     if len(matches) != 1:
         if not matches:
             raise UsageError(f"no run '{run_id}'", where=root, hint="the pages of the leaderboard name the runs")
         what = f"{len(matches)} runs begin with '{run_id}'"
-        raise UsageError(what, where=root, hint=suggest(run_id, {folder.name for folder in matches}))
-    return StoredRecord(matches[0], record_file.read(matches[0]))
+        raise UsageError(what, where=root, hint=suggest(run_id, matches))
+    (folder,) = matches.values()
+    return StoredRecord(folder, record_file.read(folder))
 
 
 def why_not_repeatable(run: StoredRecord) -> str | None:

@@ -185,6 +185,12 @@ def test_a_row_with_wrong_numbers_is_an_error_before_the_run(repeat, seed):
     assert not repeat.seen.exists()
 
 
+def test_a_run_that_is_also_a_variant_is_that_of_the_leaderboard(repeat):
+    record = repeat.row[0]
+    record.write(repeat.root / "variants" / "records" / record.relative_path)
+    assert rerun.find_run(repeat.root, record.info.run).folder == repeat.root / "records" / record.relative_path
+
+
 def test_an_unknown_run_and_a_lost_commit_are_errors(repeat, make_record):
     with pytest.raises(UsageError, match="no run 'zz'"):
         rerun.find_run(repeat.root, "zz")
