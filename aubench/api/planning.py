@@ -197,7 +197,7 @@ def select_methods(methods: Names, protocol: Protocol, options: RunOptions) -> l
     """Return the methods' names, for ``all`` those that support the protocol; print why others are skipped.
 
     Raises:
-        UsageError: There is no such method, or none is named.
+        UsageError: There is no such method, none is named, or none supports the protocol.
         RecipeError: A recipe has no such preset, key or value.
     """
     from aubench.core import registry
@@ -221,6 +221,9 @@ def select_methods(methods: Names, protocol: Protocol, options: RunOptions) -> l
             supported.append(name)
         else:
             print_line(f"skipped {name}: {reason}")
+    if not supported:
+        what, hint = f"no built-in method supports {protocol.name}", "give the file of a method of your own"
+        raise UsageError(what, where="--method", hint=hint)
     return supported
 
 

@@ -118,6 +118,18 @@ def test_recipe_of_several_methods_that_does_not_fit_names_the_method(call, smal
     assert nothing_written()
 
 
+def test_all_methods_where_none_supports_the_protocol_is_refused(call, small_store, monkeypatch):
+    monkeypatch.setattr("aubench.core.registry.builtin_methods", lambda: ["cam", "resnet_depth"])
+    words = ("--method", "all", "--modalities", "visual", "--store", small_store)
+    for command in (RUN, ("tune", "--no-track", "--protocol", "synth_3fold", "--trials", "1")):
+        answer = call(*command, *words)
+        assert answer.code == 2
+        *skipped, last = answer.err.splitlines()
+        assert [line.split(":")[0] for line in skipped] == ["skipped cam", "skipped resnet_depth"]
+        assert last.startswith("aubench: --method: no built-in method supports synth_3fold; give the file of")
+    assert nothing_written()
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [

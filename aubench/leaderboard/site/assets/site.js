@@ -242,7 +242,7 @@ byId("views").addEventListener("keydown", moveTab);
 document.addEventListener("click", (event) => {
   if (event.target.matches(".copy")) copy(event.target.previousElementSibling.textContent, event.target.previousElementSibling);
   const row = event.target.closest("tbody tr[data-row]");
-  if (!row || getSelection().toString()) return;
+  if (!row || getSelection().toString() || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   change({ row: row.dataset.row });
 });
