@@ -40,7 +40,7 @@ def load_comparison_set(words: Sequence[str], root: Path) -> ComparisonSet:
 
     Args:
         words: Folders of runs or records, at any depth, or ``METHOD@PROTOCOL`` for all its runs on the leaderboard. A
-            run that is named twice counts once.
+            run that is named twice counts once. Of its copies, one with the most conditions counts.
         root: Leaderboard folder.
 
     Raises:
@@ -116,12 +116,15 @@ def _check(run: StoredRecord) -> None:
 
 
 def _unique_runs(runs: Iterable[StoredRecord]) -> list[StoredRecord]:
+    """Return one record of each run: of copies, one with the most conditions."""
     by_key: dict[str, StoredRecord] = {}
     for run in runs:
-        first = by_key.setdefault(verify.run_key(run), run)
-        if first.info != run.info or not first.record.counts.equals(run.record.counts):
+        key = verify.run_key(run)
+        first = by_key.get(key, run)
+        if finished_records.copy_key(first) != finished_records.copy_key(run):
             hint = "delete the folder of the older one"
             raise RecordError(f"is another record of the run in {first.folder}", where=run.folder, hint=hint)
+        by_key[key] = max(first, run, key=finished_records.copy_rank)
     return list(by_key.values())
 
 

@@ -53,7 +53,7 @@ def map_finished_records(function: Callable[[StoredRecord], T], run: Path) -> tu
     for path in (path for path in paths if path.name == record_file.FILE):
         stored = StoredRecord(path.parent, record_file.read(path.parent))
         if stored.is_complete:
-            key, new = _copy_key(stored), _Finished(stored.folder, _copy_rank(stored), function(stored))
+            key, new = copy_key(stored), _Finished(stored.folder, copy_rank(stored), function(stored))
             previous = finished.get(key, new)
             finished[key] = max(previous, new, key=lambda entry: entry.rank)
             copies += [(key, entry.folder) for entry in (previous, new) if entry is not finished[key]]
@@ -82,7 +82,7 @@ class _Finished(Generic[T]):
     result: T
 
 
-def _copy_key(stored: StoredRecord) -> Hashable:
+def copy_key(stored: StoredRecord) -> Hashable:
     """Return what the copies of a record share, even if some were evaluated under more conditions."""
     table = stored.record.count_table
     conditions = table.column("condition")
@@ -91,6 +91,6 @@ def _copy_key(stored: StoredRecord) -> Hashable:
     return stored.info.run, checkpoints, hashlib.sha256(table.cells[clean].tobytes()).hexdigest()
 
 
-def _copy_rank(stored: StoredRecord) -> tuple[int, bool]:
+def copy_rank(stored: StoredRecord) -> tuple[int, bool]:
     """Return the number of conditions of a record, and whether its folder is that of a run or of a leaderboard."""
     return len(stored.info.conditions), stored.info.run in (stored.folder.name, stored.folder.parent.name)

@@ -16,6 +16,7 @@ from aubench.core.errors import DataError, RecordError
 from aubench.leaderboard import build, records, verified_records
 from aubench.leaderboard.add import add
 from aubench.leaderboard.check import check
+from aubench.leaderboard.comparison_set import load_comparison_set
 from aubench.leaderboard.finished_records import find_finished_records
 from aubench.results import counts, histograms
 from aubench.results import record as record_file
@@ -109,6 +110,17 @@ def test_of_copies_of_a_run_the_one_with_most_conditions_is_added(tmp_path, unde
     assert record_file.read(target).info.conditions == ("clean", "noise:all:0.5")
     (finding,) = added.skipped_runs
     assert (finding.path.relative_to(tmp_path / "runs").parts[0], finding.what[:12]) == ("early", "is a copy of")
+
+
+@pytest.mark.slow
+def test_of_copies_of_a_run_the_one_with_most_conditions_is_compared(tmp_path, under, make_record):
+    other = make_record("amf")
+    for name, record in (("early", make_record()), ("late", under), ("other", other)):
+        record.write(tmp_path / name / record.relative_path / "record")
+    for words in (("early", "late", "other"), ("late", "early", "other")):
+        entries = load_comparison_set([str(tmp_path / word) for word in words], tmp_path).entries
+        compared = {run.info.run: run.info.conditions for entry in entries for run in entry.runs}
+        assert compared == {under.info.run: ("clean", "noise:all:0.5"), other.info.run: ("clean",)}
 
 
 @pytest.mark.slow
