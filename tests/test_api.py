@@ -512,7 +512,7 @@ def test_commands_name_the_engine_of_the_folds_before_they_plan(
 IMPORTED_BEFORE_WORKERS = """
 import sys
 import aubench
-from aubench.api import speed
+from aubench.api import profiles, speed
 from aubench.runs import fold_process
 
 def stop(engine="local"):
@@ -521,7 +521,7 @@ def stop(engine="local"):
 fold_process.preload_workers = stop
 plan = {"method": "amf", "protocol": "synth_3fold"}
 calls = [
-    (aubench.run, plan), (aubench.tune, {**plan, "trials": 1}), (speed.profile, plan), (speed.bench, {"out": "out"}),
+    (aubench.run, plan), (aubench.tune, {**plan, "trials": 1}), (profiles.profile, plan), (speed.bench, {"out": "out"}),
     (aubench.evaluate_robustness, {}),
 ]
 for function, arguments in calls:

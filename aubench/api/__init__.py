@@ -34,11 +34,12 @@ from aubench.api.listings import (
     write_method_reference,
 )
 from aubench.api.paper_exhibits import list_exhibits, reproduce
+from aubench.api.profiles import profile
 from aubench.api.results_view import Results, compare, load_results
 from aubench.api.robustness_evaluation import evaluate_robustness
 from aubench.api.scoring import score
 from aubench.api.searches import tune
-from aubench.api.speed import bench, profile
+from aubench.api.speed import bench
 from aubench.api.stores import check_store, export_store, prepare_store, simulate_delivery, write_label_counts
 from aubench.api.sweep_status import cancel, status
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aubench import api
-from aubench.api import speed
+from aubench.api import profiles, speed_runs
 from aubench.core.errors import UsageError
 from aubench.runs import profiling, speed_report
 from aubench.runs.measured_trainer import Extent
@@ -41,7 +41,7 @@ def in_this_process(monkeypatch):
         work(config, 1, choice.kind, 0, received.append)
         return received[-1]
 
-    monkeypatch.setattr(speed, "_in_process", run)
+    monkeypatch.setattr(speed_runs, "run_first_fold", run)
 
 
 @pytest.mark.slow
@@ -75,7 +75,7 @@ def test_files_of_a_process_of_its_own(call, tmp_path):
 
 def test_the_latency_of_clips_names_their_frames():
     for length, name in ((None, "batch 1"), (128, "batch 1, a clip of 128 frames")):
-        table = speed.ProfileResults({}, replace(PROFILE, clip_length=length)).to_dataframe().set_index("figure")
+        table = profiles.ProfileResults({}, replace(PROFILE, clip_length=length)).to_dataframe().set_index("figure")
         assert table.loc[f"latency at {name}, p50", "value"] == pytest.approx(2)
         assert table.loc[f"latency at {name}, p95", "value"] == pytest.approx(4)
 
@@ -86,7 +86,7 @@ def test_traces_of_an_earlier_profile_are_removed(call, monkeypatch, tmp_path):
         figures = replace(PROFILE, stages=tuple(replace(stage, name=name) for name in stages))
         for name in stages:
             (tmp_path / f"trace-{name}.json").write_text("{}")
-        monkeypatch.setattr(speed, "_in_process", lambda config, choice, work: figures)
+        monkeypatch.setattr(speed_runs, "run_first_fold", lambda config, choice, work: figures)
         done = call("profile", "--method", "late_fusion", "--out", tmp_path, *SMALL)
         assert done.code == 0, done.err
         return {path.name for path in tmp_path.iterdir()}
@@ -108,7 +108,7 @@ def test_a_stage_of_any_name_has_a_trace(call, in_this_process, tmp_path):
 
 
 def test_unknown_peaks_and_all_figures_are_in_the_table():
-    frame = speed.ProfileResults({}, PROFILE).to_dataframe()
+    frame = profiles.ProfileResults({}, PROFILE).to_dataframe()
     assert list(frame.columns) == ["part", "figure", "value", "unit"]
     values = {(row.part, row.figure, row.unit): row.value for row in frame.itertuples()}
     assert values["train", "peak memory", "MiB"] == 1024
@@ -159,7 +159,7 @@ def test_a_failed_case_of_bench_is_an_entry(monkeypatch, tmp_path):
     def fail(config, choice, work):
         raise UsageError("needs more memory than the GPU has")
 
-    monkeypatch.setattr(speed, "_in_process", fail)
+    monkeypatch.setattr(speed_runs, "run_first_fold", fail)
     content = json.loads(api.bench(tmp_path / "figures.json", device="cpu").read_text())
     assert {case["error"] for case in content["cases"]} == {"needs more memory than the GPU has"}
     assert len(content["cases"]) == len(speed_report.CASES["cpu"])
@@ -174,7 +174,7 @@ def test_bench_resumes_and_measures_failed_cases_again(monkeypatch, tmp_path):
             raise UsageError("needs more memory than the GPU has")
         return {"speed": len(measured)}
 
-    monkeypatch.setattr(speed, "_in_process", measure)
+    monkeypatch.setattr(speed_runs, "run_first_fold", measure)
     for expected in (["late_fusion", "amf"], ["late_fusion", "amf", "amf"], ["late_fusion", "amf", "amf"]):
         cases = json.loads(api.bench(path, device="cpu").read_text())["cases"]
         assert measured == expected

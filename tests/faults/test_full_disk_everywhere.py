@@ -393,7 +393,7 @@ DIRECT = {
     ("_util/locks.py", "open"): "locks, which are empty",
     ("_util/streams.py", "open"): "closed standard streams",
     ("_util/output_paths.py", "TemporaryFile"): "an empty file without a name, as a check",
-    ("api/speed.py", "mkdtemp"): "scratch",
+    ("api/speed_runs.py", "mkdtemp"): "scratch",
     ("datasets/simulation.py", "TemporaryDirectory"): "a new folder, which is renamed when it is complete",
     ("datasets/table/store_export.py", "TemporaryDirectory"): "a new folder, which is renamed when it is complete",
     ("datasets/table/store_export.py", "write_bytes"): "in that folder",
