@@ -207,7 +207,11 @@ class RunConfig:
     def load_data(self, fold: int) -> tuple[ProtocolDataset, FoldSplit]:
         """Open the store and return its frames with the training, validation and test rows of a fold."""
         data = ProtocolDataset(self.open_store(), self.protocol)
-        return data, data.split(fold, validation=self.selection == "inner_val")
+        return data, self.split(data, fold)
+
+    def split(self, data: ProtocolDataset, fold: int) -> FoldSplit:
+        """Return the training, validation and test rows of a fold in the frames of the store."""
+        return data.split(fold, validation=self.selection == "inner_val")
 
     def build_method(self) -> Method:
         """Build the method with weights from PyTorch's global generator.

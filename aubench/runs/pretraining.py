@@ -132,9 +132,13 @@ def _require_people(config: RunConfig, data: ProtocolDataset) -> None:
     Args:
         config: The run.
         data: Frames of the store of pre-training.
+
+    Raises:
+        UsageError: A fold has none.
     """
+    labelled = ProtocolDataset(config.open_store(), config.protocol)
     for fold in config.protocol.fold_numbers():
-        left_out = config.protocol.subjects - _training_subjects(*config.load_data(fold))
+        left_out = config.protocol.subjects - _training_subjects(labelled, config.split(labelled, fold))
         if not _subjects_of_store(config, data, left_out):
             what = f"has no people besides those of validation and test of fold {fold}"
             raise UsageError(what, where=data.store.path, hint="give a store with others to pre-train on")
