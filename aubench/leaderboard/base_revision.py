@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -73,27 +73,28 @@ class BaseRevision:
         Raises:
             UsageError: As :meth:`changes`.
         """
-        tree = f"{self.commit}:{folder}" if folder.parts else self.commit
-        try:
-            listed = call_git(self.repository, "ls-tree", "-z", "-l", tree).decode("utf-8", "surrogateescape")
-        except subprocess.CalledProcessError:
-            return {}
         contents = {}
-        for line in filter(None, listed.split("\0")):
-            information, _, name = line.partition("\t")
-            mode, kind, digest, size = information.split()
+        for path, (mode, kind, digest, size) in self._list_tree(folder, "-l"):
             if kind == "blob" and mode in _PLAIN and int(size) <= _LARGEST:
-                contents[name] = checked_git(self.repository, "cat-file", "blob", digest)
+                contents[path.name] = checked_git(self.repository, "cat-file", "blob", digest)
         return contents
 
     def trees(self, folder: PurePosixPath) -> dict[str, str]:
-        """Return git's digest of each folder at any depth of a folder at the revision, by path relative to it."""
-        try:
-            listed = call_git(self.repository, "ls-tree", "-r", "-d", "-z", f"{self.commit}:{folder}")
-        except subprocess.CalledProcessError:
-            return {}
-        lines = (line.partition("\t") for line in listed.decode("utf-8", "surrogateescape").split("\0") if line)
-        return {path: information.split()[2] for information, _, path in lines}
+        """Return git's digest of each folder at any depth of a folder at the revision, by path relative to it.
+
+        Raises:
+            UsageError: As :meth:`changes`.
+        """
+        digests = {path: digest for path, (_, _, digest) in self._list_tree(folder, "-r", "-d")}
+        return {path.relative_to(folder).as_posix(): digests[path] for path in digests if folder in path.parents}
+
+    def _list_tree(self, folder: PurePosixPath, *options: str) -> Iterator[tuple[PurePosixPath, list[str]]]:
+        """List what ``git ls-tree`` states of a folder at the revision, by path; nothing if there is no such folder."""
+        paths = (f"{folder}/",) if folder.parts else ()
+        listed = checked_git(self.repository, "ls-tree", "-z", *options, self.commit, "--", *paths)
+        for line in filter(None, listed.decode("utf-8", "surrogateescape").split("\0")):
+            information, _, path = line.partition("\t")
+            yield PurePosixPath(path), information.split()
 
     @property
     def is_shallow(self) -> bool:

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 import pytest
@@ -17,6 +17,7 @@ from aubench.core.errors import UsageError
 from aubench.core.task import Modality
 from aubench.leaderboard import build, review_report, verified_records, verify
 from aubench.leaderboard import review as review_module
+from aubench.leaderboard.base_revision import BaseRevision
 from aubench.leaderboard.check import check_against_base
 from aubench.leaderboard.verified_records import CACHE_VARIABLE
 from aubench.papers.leaderboard_pages import EXTENSIONS
@@ -451,6 +452,18 @@ def test_a_repository_without_all_objects_is_an_error(clone):
     path.write_text("{}")
     with pytest.raises(UsageError, match=r"^.*clone: git diff: .+"):
         review(clone)
+
+
+@pytest.mark.slow
+def test_a_damaged_folder_of_the_revision_is_an_error_and_a_missing_one_is_empty(clone):
+    base, folder = BaseRevision.find(clone / "leaderboard", "HEAD"), PurePosixPath("leaderboard/records")
+    assert "synth_3fold/amf" in base.trees(folder)
+    assert base.files(folder / "none") == base.trees(folder / "none") == {}
+    tree = git(clone, "rev-parse", f"HEAD:{folder}")
+    (clone / ".git" / "objects" / tree[:2] / tree[2:]).unlink()
+    for call in (base.files, base.trees):
+        with pytest.raises(UsageError, match=r"^.*clone: git ls-tree: .+"):
+            call(folder)
 
 
 @pytest.mark.slow
