@@ -14,7 +14,7 @@ import typer
 from aubench._util import atomic, interrupts
 from aubench._util.streams import repair_streams
 from aubench.cli.commands import app
-from aubench.core.errors import AubenchError, UsageError
+from aubench.core.errors import AubenchError, UsageError, is_out_of_memory, one_line
 from aubench.core.user_paths import expand_home
 
 
@@ -98,7 +98,9 @@ def _filled(word: str) -> str:
 
 
 def _usage_line(error: Exception) -> str | None:
-    """Return the line for a missing extra or an error of the command-line parser; None for any other error."""
+    """Return the line for a missing extra, too little memory or an error of the parser; None for any other error."""
+    if is_out_of_memory(error):
+        return f"needs more memory than there is ({one_line(str(error)) or type(error).__name__})"
     package = (getattr(error, "name", None) or "").partition(".")[0]
     if isinstance(error, ModuleNotFoundError) and package in _EXTRAS:
         return f"needs the package '{package}', which is not installed; pip install 'aubench[all]'"

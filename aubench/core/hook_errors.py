@@ -15,7 +15,7 @@ from aubench.core.errors import AubenchError, is_out_of_memory
 def convert_errors(owner: type | Callable[..., Any], hook: str, kind: type[AubenchError]) -> Iterator[None]:
     """Convert unexpected errors of a hook, and name the last line of the owner's file that was executed.
 
-    Errors that say that memory ran out remain, because they have a message of their own.
+    Errors that say that memory ran out remain, because folds and commands report them as such.
 
     Args:
         owner: Class that has the hook, or the function itself.

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 
@@ -79,6 +80,16 @@ def test_unknown_and_missing_option_are_one_line_and_exit_2(call):
         done = call(*words)
         assert (done.code, done.err.count("\n")) == (2, 1)
         assert done.err.startswith("aubench: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(MemoryError(), "MemoryError"), (RuntimeError("CUDA out of memory.\nTry less"), "CUDA out of memory. Try less")],
+)
+def test_memory_that_runs_out_is_one_line_and_exit_2(call, monkeypatch, error, reason):
+    monkeypatch.setattr("aubench.api.list_protocols", Mock(side_effect=error))
+    done = call("protocols")
+    assert (done.code, done.err) == (2, f"aubench: needs more memory than there is ({reason})\n")
 
 
 @pytest.mark.slow
