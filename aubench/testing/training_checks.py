@@ -156,7 +156,7 @@ def _preserves_inputs(case: Case) -> None:
         method.eval()(batch.inputs)
         method.train()
         if not all(map(torch.equal, before, _tensors(batch))):
-            raise ContractViolation("changes the images, labels or points of its input in place")
+            raise ContractViolation("changes the images, labels, points or marks of extra clips of its input in place")
 
 
 def _pretraining_ignores_finetune_fields(case: Case) -> None:
