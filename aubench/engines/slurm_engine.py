@@ -18,7 +18,7 @@ from aubench.core.errors import AubenchError, UsageError
 from aubench.engines import slurm_commands, slurm_files, slurm_options
 from aubench.engines.cluster import ClusterChoice, ClusterEngine, Outcome, portable
 from aubench.engines.slurm_task import FoldTask
-from aubench.results.run_folder import RESULT, VALIDATION
+from aubench.results.run_folder import is_finished
 from aubench.runs import fold_status, sweeps
 from aubench.runs.condition_scores import missing_conditions
 from aubench.runs.engine import Engine, Job
@@ -279,8 +279,7 @@ def _finished(job: Job) -> FoldFinished | ConditionsEvaluated | None:
     """Return the last event of a job whose work another command has finished; None if it is not finished."""
     conditions = job.target.keywords.get("conditions") if isinstance(job.target, partial) else None
     if conditions is None:
-        folder = job.config.fold_dir(job.fold)
-        return FoldFinished(None, 0) if any((folder / name).exists() for name in (RESULT, VALIDATION)) else None
+        return FoldFinished(None, 0) if is_finished(job.config.fold_dir(job.fold)) else None
     return None if missing_conditions(job.config, job.fold, conditions) else ConditionsEvaluated(0)
 
 

@@ -67,6 +67,11 @@ def fold_dir(run_dir: Path, fold: int) -> Path:
     return run_dir / f"fold{fold}"
 
 
+def is_finished(folder: Path) -> bool:
+    """Return whether the folder of a fold, of a run or of a search, has its result."""
+    return (folder / RESULT).exists() or (folder / VALIDATION).exists()
+
+
 def retrain_hint(folder: Path) -> str:
     """Return the remedy for a broken file in the folder of a fold."""
     return f"delete its folder {folder.name} and repeat the command that trained it"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from aubench._util import atomic, locks
 from aubench._util.heartbeat import repeating
 from aubench.core.errors import DataError
-from aubench.results.run_folder import FAILED, RESULT, RUNNING, read_json
+from aubench.results.run_folder import FAILED, RUNNING, is_finished, read_json
 
 if TYPE_CHECKING:
     from aubench.runs.events import Event
@@ -131,7 +131,7 @@ def last_epoch(running: Mapping[str, Any] | None) -> EpochFinished | None:
 
 def write_failure(folder: Path, reason: str) -> None:
     """Write the reason of a failure, unless the fold is finished."""
-    if not (folder / RESULT).exists():
+    if not is_finished(folder):
         with suppress(OSError, DataError):  # the disk may be full; the error itself is reported
             atomic.write_json(folder / FAILED, {"reason": reason, "host": socket.gethostname(), "time": time.time()})
 

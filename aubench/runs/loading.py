@@ -222,7 +222,7 @@ def _build_with_weights(config: RunConfig, fold: int, tensors: dict[str, Tensor]
     method = config.build_initial_method(fold)
     try:
         method.load_state_dict(tensors)
-    except RuntimeError:
+    except checkpoint.MISFITS:
         raise CheckpointError(
             "has weights of an earlier version of its method",
             where=config.run_dir,

@@ -14,7 +14,7 @@ from safetensors.torch import save
 
 from aubench._util import atomic, ranks
 from aubench.core import hashing
-from aubench.core.errors import CheckpointError, MethodError, is_out_of_memory
+from aubench.core.errors import CheckpointError, MethodError, is_out_of_memory, one_line
 from aubench.core.state_dict import join_state, split_state
 from aubench.results.run_folder import retrain_hint
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _HEADER = "aubench"
 """Only key of the safetensors header. The order of several keys would differ between calls."""
+
+MISFITS = (KeyError, RuntimeError, TypeError, ValueError)
+"""Errors of a method or an optimiser that cannot restore a state."""
 
 
 @dataclass(frozen=True)
@@ -140,10 +143,11 @@ def restoring(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+    except MISFITS as error:
         if is_out_of_memory(error):
             raise
-        what = f"was written by another version of the method, of aubench or of a library ({type(error).__name__})"
+        reason = f"{type(error).__name__}: {one_line(str(error).partition(chr(10))[0])}"
+        what = f"was written by another version of the method, of aubench or of a library ({reason})"
         raise CheckpointError(what, where=path, hint=retrain_hint(path.parent)) from error
 
 

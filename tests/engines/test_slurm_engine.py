@@ -351,6 +351,9 @@ def test_jobs_of_a_live_command_are_not_cancelled_and_their_results_are_found(
         for name in ("validation.json", "result.json"):  # of a search, and of a run
             (config.fold_dir(1) / name).touch()
             assert engine._outcome(future, "5_0") == FoldFinished(None, 0), "the other command has read the result"
+            fold_status.clear_failure(config.fold_dir(1))
+            fold_status.write_failure(config.fold_dir(1), "a late report of another node")
+            assert not (config.fold_dir(1) / "failed.json").exists(), "the fold is finished"
             (config.fold_dir(1) / name).unlink()
         target = partial(evaluate_fold, conditions=(Condition.parse("noise:all:0.1"),))
         engine._jobs[future] = Job(config, 1, target)
@@ -596,5 +599,5 @@ def test_jobs_that_left_the_queue_do_not_fail_a_cancellation(slurm, monkeypatch)
         ("Batch job submission failed: Invalid account or account/partition combination specified", False),
     ],
 )
-def test_limits_on_the_number_of_jobs_are_told_from_other_refusals(reason, expected):
+def test_limits_on_the_number_of_jobs_differ_from_other_refusals(reason, expected):
     assert slurm_commands.is_limit(reason) is expected

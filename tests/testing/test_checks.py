@@ -487,7 +487,13 @@ def test_clips_say_which_of_them_are_extra():
             weight = torch.where(batch.is_extra, 0.5, 1.0).mean()
             return {"total": weight * super().loss(batch, stage, progress)["total"]}
 
+    class MarksAllClips(Clips):
+        def loss(self, batch, stage, progress):
+            batch.is_extra.fill_(True)
+            return super().loss(batch, stage, progress)
+
     assert not failed(Clips)
+    assert "marks of extra clips" in failed(MarksAllClips)["preserves its inputs"]
 
 
 @pytest.mark.slow
