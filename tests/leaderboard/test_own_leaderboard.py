@@ -23,9 +23,6 @@ BASICS = {"resnet_visual", "resnet_depth", "resnet_thermal", "early_fusion", "la
 """Methods that the documentation runs on three modalities."""
 AMF = {*(f"amf-figure-{i}" for i in (4, 5)), *(f"amf-table-{i}" for i in (1, 2, 3, 4))}
 """Reproduced tables that the documentation names."""
-HALF = ("--set", "epochs=16", "--set", "patience=16")
-"""Options of tables whose runs have half of the frames of the preset."""
-OPTIONS = {"amf-table-3": HALF}
 OUTDATED = "These numbers are outdated."
 STORES = os.environ.get("AUBENCH_STORES")
 """Folder of stores that tox shares among its environments, so that each of them does not generate ``synth`` again."""
@@ -78,8 +75,8 @@ def test_reproduced_tables_follow_from_the_records_or_say_that_they_are_outdated
         monkeypatch.setenv("AUBENCH_STORES", STORES)
     lines = []
     monkeypatch.setattr(runner, "run_jobs", lambda jobs, *_: pytest.fail(f"{len(jobs)} folds have no record"))
-    for options in {OPTIONS.get(name, ()) for name in current}:
-        done = call("reproduce", *(name for name in current if OPTIONS.get(name, ()) == options), *where, *options)
+    if current:
+        done = call("reproduce", *current, *where)
         assert done.code == 0 and not Path("runs").exists(), done.err
     for name in current:
         assert Path("again", f"{name}.md").read_text() == texts[name]
