@@ -22,7 +22,7 @@ from aubench.datasets.synth.synth_dataset import SYNTH, SynthOptions
 TARGET = 8.0
 """Least ratio of frames a second, for any number of decoding workers."""
 
-MISSED = pytest.mark.xfail(reason="5.2 to 6.3: the normalisation takes both sides equally long")
+MISSED = pytest.mark.xfail(reason="5.0 to 6.3: the normalisation takes both sides equally long")
 
 SIZE, BATCH, QUALITY, ROUNDS = 256, 32, 95, 25
 VISUAL = Modality.VISUAL
