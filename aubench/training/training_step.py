@@ -44,7 +44,8 @@ class TrainingStep:
         self.method, self.fabric = context.method, context.fabric
         self._split = SplitModules(self.method) if ranks.count() > 1 else None
         self.graph = self._create_graph()
-        self.method.zero_grad(set_to_none=True)
+        self._parameters = list(self.method.parameters())  # of later stages too; listing them in each step takes long
+        self._free_gradients()
 
     def close(self) -> None:
         """Free the memory of the graph."""
@@ -114,8 +115,12 @@ class TrainingStep:
         if self._split:
             average_gradients(self.method.parameters())
         self.optimizer.step()
-        self.method.zero_grad(set_to_none=True)  # also of parameters that only a later stage optimises
+        self._free_gradients()
         return terms
+
+    def _free_gradients(self) -> None:
+        for parameter in self._parameters:
+            parameter.grad = None
 
     def compute_gradients(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Add the gradients of the loss to the parameters, and return its terms."""
