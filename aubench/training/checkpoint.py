@@ -146,7 +146,8 @@ def restoring(path: Path) -> Iterator[None]:
     except MISFITS as error:
         if is_out_of_memory(error):
             raise
-        reason = f"{type(error).__name__}: {one_line(str(error).partition(chr(10))[0])}"
+        first_line, _, _ = str(error).partition("\n")
+        reason = f"{type(error).__name__}: {one_line(first_line)}"
         what = f"was written by another version of the method, of aubench or of a library ({reason})"
         raise CheckpointError(what, where=path, hint=retrain_hint(path.parent)) from error
 

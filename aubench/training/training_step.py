@@ -43,8 +43,8 @@ class TrainingStep:
         self.context, self.stage, self.optimizer, self._holds_images = context, stage, optimizer, holds_images
         self.method, self.fabric = context.method, context.fabric
         self._split = SplitModules(self.method) if ranks.count() > 1 else None
-        self.graph = self._create_graph()
         self._parameters = list(self.method.parameters())  # of later stages too; listing them in each step takes long
+        self.graph = self._create_graph()
         self._free_gradients()
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ class TrainingStep:
             batch = loader.RawBatch(stored.rows[:size], images, stored.labels[:size], points)
             self._step(batch, None if is_extra is None else is_extra[:size], progress)
 
-        fitting = batch_memory.largest_batch(len(stored.rows), attempt, list(self.method.parameters()))
+        fitting = batch_memory.largest_batch(len(stored.rows), attempt, self._parameters)
         raise batch_memory.out_of_memory(
             self.stage,
             self.method.recipe,
@@ -113,7 +113,7 @@ class TrainingStep:
         else:
             terms = self.compute_gradients(batch, progress)
         if self._split:
-            average_gradients(self.method.parameters())
+            average_gradients(self._parameters)
         self.optimizer.step()
         self._free_gradients()
         return terms
@@ -134,7 +134,7 @@ class TrainingStep:
             return None
         return StepGraph(
             self.compute_gradients,
-            self.method.parameters(),
+            self._parameters,
             partial(CUDAGraph, self.fabric.device),
             lambda reason: self.context.report(GraphFailed(self.stage.name, reason)),
         )
