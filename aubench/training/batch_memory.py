@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def largest_batch(size: int, step: Callable[[int], object], parameters: list[Tensor]) -> int | None:
+def largest_batch(size: int, step: Callable[[int], object], parameters: Sequence[Tensor]) -> int | None:
     """Halve a batch size until a training step fits.
 
     The steps change weights and the state of the optimiser, so the training must end afterwards.
